@@ -1,0 +1,123 @@
+"""Examples with their targets, and how they come in batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tinynet.errors import DataError, InputError
+from tinynet.typing import Array
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Examples ``x`` and targets ``y``, from arrays.
+
+    Parameters
+    ----------
+    x : array_like (examples, ...)
+        Finite numbers. Kept as C-ordered float32 (examples, features), float64 if it was; axes after the first
+        are flattened. Values are not scaled.
+    y : array_like (examples,) of int, or (examples, outputs) of float
+        Labels for a classifier, numbers for a regression.
+
+    Raises
+    ------
+    DataError
+        If there are no examples, the lengths differ, or a value is not finite; it says which.
+    """
+
+    x: Array
+    y: Array
+
+    def __post_init__(self) -> None:
+        x, y = np.asarray(self.x), np.asarray(self.y)
+        if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub":
+            raise DataError(f"Dataset: x and y must be numbers, not {x.dtype} and {y.dtype}")
+        if x.ndim < 2 or x.size == 0:
+            raise DataError(f"Dataset: x must be (examples, features) and not empty, got shape {x.shape}")
+        if y.ndim not in (1, 2) or len(y) != len(x):
+            raise DataError(f"Dataset: y must have one row for each of {len(x)} examples, got shape {y.shape}")
+        x = np.ascontiguousarray(x.reshape(len(x), -1), np.float64 if x.dtype == np.float64 else np.float32)
+        y = np.ascontiguousarray(y, np.int64 if y.ndim == 1 and y.dtype.kind in "iub" else None)
+        if y.dtype.kind == "f" and y.ndim == 1:
+            y = y[:, None]
+        for name, values in (("x", x), ("y", y)):
+            _check_finite(name, values)
+        object.__setattr__(self, "x", x)
+        object.__setattr__(self, "y", y)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: Any) -> Dataset:
+        """Return some of the examples: a slice, a mask or row numbers."""
+        return Dataset(self.x[rows], self.y[rows])
+
+    def __repr__(self) -> str:
+        kind = f"labels 0 to {self.y.max()}" if self.y.dtype.kind == "i" else f"{self.y.shape[1]} targets"
+        return f"Dataset({len(self)} examples, {self.x.shape[1]} features of {self.x.dtype}, {kind})"
+
+
+def _check_finite(name: str, values: Array) -> None:
+    if values.dtype.kind != "f":
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        if math.isfinite(values.sum()):  # a nan or inf makes the sum so; five times faster than isfinite().all()
+            return
+    bad = np.argwhere(~np.isfinite(values))
+    if len(bad):
+        row, column = bad[0]
+        raise DataError(
+            f"Dataset: {name}[{row}, {column}] is {values[row, column]}, and so are {len(bad) - 1} other values "
+            "(nan or inf); remove those examples or fill the values in"
+        )
+
+
+class Batches:
+    """Shuffled mini-batches without end: each epoch takes every example once, in a new order.
+
+    The last batch of an epoch is short when the batch size does not divide the number of examples. If it would be
+    shorter than ``at_least``, its examples are left out of that epoch: batch normalization cannot train on one
+    example.
+
+    The arrays that are handed out are written over by the next batch.
+    """
+
+    def __init__(
+        self, data: Dataset, batch_size: int, rng: np.random.Generator, dtype: Any, at_least: int = 1
+    ) -> None:
+        if batch_size < at_least:
+            raise InputError(
+                f"batch_size must be at least {at_least}"
+                + (" in a network with batch normalization" if at_least > 1 else "")
+                + f", not {batch_size}"
+            )
+        if len(data) < at_least:
+            raise DataError(f"the training set has {len(data)} example, batch normalization needs {at_least}")
+        self.data, self.rng, self.dtype = data, rng, dtype
+        self.size = min(batch_size, len(data))
+        whole, rest = divmod(len(data), self.size)
+        self.per_epoch = whole + (rest >= at_least)
+
+    def __iter__(self) -> Iterator[tuple[Array, Array]]:
+        """Yield (x, y) for ever."""
+        data, direct = self.data, self.data.x.dtype == self.dtype
+        x = np.empty((self.size, data.x.shape[1]), self.dtype)
+        y = np.empty((self.size, *data.y.shape[1:]), data.y.dtype)
+        while True:
+            order = self.rng.permutation(len(data))
+            for k in range(self.per_epoch):
+                rows = order[k * self.size : (k + 1) * self.size]
+                x_batch, y_batch = x[: len(rows)], y[: len(rows)]
+                # mode="clip" lets NumPy write to `out` directly; the row numbers are in range anyway
+                if direct:
+                    np.take(data.x, rows, axis=0, out=x_batch, mode="clip")
+                else:
+                    x_batch[...] = data.x[rows]
+                np.take(data.y, rows, axis=0, out=y_batch, mode="clip")
+                yield x_batch, y_batch

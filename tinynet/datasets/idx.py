@@ -1,0 +1,126 @@
+"""The IDX format of MNIST and its kin: a magic number, the dimensions, then the values; often gzip-compressed."""
+
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from tinynet.datasets.dataset import Dataset
+from tinynet.errors import DataError, FileFormatError, InputError
+from tinynet.typing import Array
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+GZIP = b"\x1f\x8b"
+
+
+def read_idx(path: str | Path) -> Array:
+    """Return the array in an IDX file, plain or gzip.
+
+    Raises
+    ------
+    FileFormatError
+        If it is truncated, has bytes to spare, or is no IDX file; it names the file and the reason.
+    """
+    path = Path(path)
+    content = path.read_bytes()
+    if content[:2] == GZIP:
+        content = _decompress(path, content)
+    dtype, shape, start = _header(path, content)
+    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if len(content) - start != size:
+        raise FileFormatError(
+            f"{path}: its header says {' x '.join(map(str, shape))} values, {size} bytes, "
+            f"but {len(content) - start} bytes follow; the file is damaged"
+        )
+    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+
+
+def _header(path: Path, content: bytes) -> tuple["np.dtype[np.generic]", tuple[int, ...], int]:
+    """Return dtype, shape and where the values start."""
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] not in TYPES or content[3] == 0:
+        raise FileFormatError(f"{path}: not an IDX file (it starts with {content[:4].hex(' ') or 'nothing'})")
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise FileFormatError(f"{path}: ends within its header; the file is damaged")
+    shape = tuple(int(n) for n in np.frombuffer(content[4:start], ">u4"))
+    return np.dtype(TYPES[content[2]]), shape, start
+
+
+def _decompress(path: Path, content: bytes) -> bytes:
+    """Unpack gzip, and never more than the header inside announces."""
+    try:
+        head = zlib.decompressobj(wbits=31).decompress(content[:8192], 4 + 4 * 255)
+        dtype, shape, start = _header(path, head)
+        announced = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
+        # deflate packs at most 1032 to 1: a header that announces more is lying
+        unpacker = zlib.decompressobj(wbits=31)
+        unpacked = unpacker.decompress(content, min(announced, 1032 * len(content)) + 1)
+    except zlib.error as error:
+        raise FileFormatError(f"{path}: damaged gzip file ({error})") from None
+    if not unpacker.eof:
+        raise FileFormatError(f"{path}: damaged gzip file (it ends early, or holds more than its header says)")
+    return unpacked
+
+
+def find(folder: Path, *parts: str) -> Path:
+    """Return the one IDX file in ``folder`` whose name contains one of ``parts``."""
+    found = sorted({path for part in parts for path in folder.glob(f"*{part}*") if path.is_file()})
+    plain = {path.name.removesuffix(".gz"): path for path in reversed(found)}  # plain before gzip
+    if len(plain) != 1:
+        problem = f"more than one: {', '.join(sorted(plain))}" if plain else "no such file"
+        raise InputError(f"{folder}: looked for a file named *{parts[0]}*, found {problem}")
+    return next(iter(plain.values()))
+
+
+def idx(folder: str | Path) -> tuple[Dataset, Dataset]:
+    """Load a folder of four IDX files, plain or gzip: MNIST, Fashion-MNIST, an EMNIST split, or one's own.
+
+    The names are MNIST's, with anything before or after: ``train-images``, ``train-labels``, ``t10k-images`` (or
+    ``test-images``), ``t10k-labels`` (``test-labels``), followed by ``-idx``.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    train, test : Dataset
+        x (examples, features) float32, bytes scaled to [0, 1]; y (examples,) integer labels.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or there are several.
+    FileFormatError
+        If one is damaged, of another format, or images and labels do not belong together.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    train = load_pair(find(folder, "train-images-idx"), find(folder, "train-labels-idx"))
+    test = load_pair(
+        find(folder, "t10k-images-idx", "test-images-idx"), find(folder, "t10k-labels-idx", "test-labels-idx")
+    )
+    if train.x.shape[1] != test.x.shape[1]:
+        raise FileFormatError(
+            f"{folder}: training images have {train.x.shape[1]} pixels, test images {test.x.shape[1]}"
+        )
+    return train, test
+
+
+def load_pair(images_path: Path, labels_path: Path) -> Dataset:
+    """Return a data set from a file of images and a file of labels."""
+    images, labels = read_idx(images_path), read_idx(labels_path)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise FileFormatError(f"{labels_path}: not a file of labels (it has {labels.ndim} dimensions)")
+    if images.ndim < 2:
+        raise FileFormatError(f"{images_path}: not a file of images (it has {images.ndim} dimension)")
+    if len(images) != len(labels):
+        raise FileFormatError(f"{images_path} has {len(images)} images, {labels_path} {len(labels)} labels")
+    x = images.reshape(len(images), -1).astype(np.float32)
+    if images.dtype == np.uint8:
+        x *= np.float32(1 / 255)
+    try:
+        return Dataset(x, labels.astype(np.int64))
+    except DataError as error:
+        raise FileFormatError(f"{images_path}: {error}") from None

@@ -1,0 +1,68 @@
+"""Two small sets in the plane, for lessons: what a network does can be drawn."""
+
+import numpy as np
+
+from tinynet.datasets.dataset import Dataset
+from tinynet.errors import InputError
+from tinynet.typing import Seed
+
+
+def spirals(examples: int = 600, *, classes: int = 3, noise: float = 0.2, seed: Seed = 0) -> Dataset:
+    """Return interleaved spiral arms, one a class.
+
+    Parameters
+    ----------
+    examples : int
+        In all; each class has as many as any other, or one fewer.
+    classes : int
+        Number of arms.
+    noise : float
+        Standard deviation of the angle, in radians.
+    seed : int or numpy.random.Generator
+
+    Returns
+    -------
+    Dataset
+        x (examples, 2) in the unit disc, y (examples,).
+    """
+    _check(examples, noise)
+    if classes < 2:
+        raise InputError(f"spirals: needs at least 2 classes, not {classes}")
+    rng = np.random.default_rng(seed)
+    y = np.arange(examples) % classes
+    radius = rng.uniform(0.05, 1.0, examples)
+    angle = 2 * np.pi * y / classes + 4.0 * radius + rng.normal(0.0, noise, examples)
+    return Dataset(np.float32(radius * np.stack([np.cos(angle), np.sin(angle)])).T, y)
+
+
+def moons(examples: int = 400, *, noise: float = 0.1, seed: Seed = 0) -> Dataset:
+    """Return two interleaved half circles, one a class.
+
+    Parameters
+    ----------
+    examples : int
+        In all.
+    noise : float
+        Standard deviation of each coordinate.
+    seed : int or numpy.random.Generator
+
+    Returns
+    -------
+    Dataset
+        x (examples, 2), y (examples,) of 0 and 1.
+    """
+    _check(examples, noise)
+    rng = np.random.default_rng(seed)
+    y = np.arange(examples) % 2
+    angle = rng.uniform(0.0, np.pi, examples)
+    upper = np.stack([np.cos(angle), np.sin(angle)])
+    lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)])
+    x = np.where(y == 0, upper, lower) + rng.normal(0.0, noise, (2, examples))
+    return Dataset(np.float32(x).T, y)
+
+
+def _check(examples: int, noise: float) -> None:
+    if examples < 2:
+        raise InputError(f"needs at least 2 examples, not {examples}")
+    if not noise >= 0:
+        raise InputError(f"noise must not be negative, not {noise}")

@@ -1,0 +1,28 @@
+"""What tinynet raises when it is given something wrong: one sentence that says what, where, and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """Something handed to tinynet cannot be used; the base of the errors below."""
+
+
+class ShapeError(InputError):
+    """An array, or a layer in a graph, does not fit its place."""
+
+
+class DataError(InputError):
+    """A data set cannot be used: empty, not finite, or with labels out of range."""
+
+
+class FileFormatError(InputError):
+    """A file is not what it should be: truncated, mislabelled or of another kind."""
+
+
+def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
+    """Build the error for a name that is not among the known ones, with the nearest one suggested."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name).lower(), names, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
+    return InputError(f"unknown {kind} {str(name)!r}; {hint}")

@@ -1,0 +1,28 @@
+"""The only place that configures Numba, each option with its reason."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numba
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+OPTIONS: dict[str, Any] = {
+    "cache": True,  # compiled on first use, then kept on disk: the next process only loads it
+    "nogil": True,  # two networks may train in two threads
+    "error_model": "numpy",  # a division by zero gives inf or nan, as in NumPy, not an exception
+    # "contract" lets a * b + c become one fused instruction; "nsz" ignores the sign of a zero. "nnan" and "ninf"
+    # are left out on purpose: a kernel that assumes no NaN hides the very divergence the experiments count.
+    # "reassoc" is left out because the two-pass variance relies on sums as they are written.
+    "fastmath": {"contract", "nsz"},
+}
+
+
+def jit(kernel: Kernel) -> Kernel:
+    """Compile a kernel with Numba at its first call."""
+    return cast(Kernel, numba.njit(**OPTIONS)(kernel))
+
+
+def jit_row_sums(kernel: Kernel) -> Kernel:
+    """As `jit`, for kernels that sum along a row: only with "reassoc" may such a sum use vector instructions."""
+    return cast(Kernel, numba.njit(**{**OPTIONS, "fastmath": {"contract", "nsz", "reassoc"}})(kernel))

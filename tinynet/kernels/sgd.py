@@ -1,0 +1,39 @@
+"""Stochastic gradient descent: one array's update."""
+
+from tinynet.kernels.jit import jit, jit_row_sums
+from tinynet.typing import Array
+
+
+@jit
+def update(w: Array, g: Array, lr: float, decay: float, shrink: float) -> None:
+    """Plain step on flat arrays: w <- (1 - shrink) w - lr (g + decay w)."""
+    rate, keep = w.dtype.type(lr), w.dtype.type(1 - shrink - lr * decay)
+    for k in range(w.size):
+        w[k] = keep * w[k] - rate * g[k]
+
+
+@jit
+def update_momentum(
+    w: Array, g: Array, v: Array, lr: float, decay: float, shrink: float, momentum: float, nesterov: bool
+) -> None:
+    """Momentum step on flat arrays: g' = g + decay w;  v <- momentum v + g';  w <- (1 - shrink) w - lr v.
+
+    With ``nesterov`` the last step goes along g' + momentum v.
+    """
+    as_w = w.dtype.type
+    rate, l2, keep, mom = as_w(lr), as_w(decay), as_w(1 - shrink), as_w(momentum)
+    for k in range(w.size):
+        gradient = g[k] + l2 * w[k]
+        v[k] = mom * v[k] + gradient
+        direction = gradient + mom * v[k] if nesterov else v[k]
+        w[k] = keep * w[k] - rate * direction
+
+
+@jit_row_sums
+def sum_of_squares(g: Array) -> float:
+    """Return sum(g^2) of a flat array, in double."""
+    total = 0.0
+    for k in range(g.size):
+        value = float(g[k])
+        total += value * value
+    return total

@@ -1,0 +1,118 @@
+"""Activations: one function applied to every number. The mathematics is in `tinynet.kernels.activations`."""
+
+from collections.abc import Callable
+from typing import ClassVar
+
+from tinynet.errors import InputError, unknown_name
+from tinynet.kernels import activations as kernels
+from tinynet.layers.base import Layer
+from tinynet.typing import Array
+
+
+class Activation(Layer):
+    """y = f(x) elementwise; a subclass names its two kernels and their constants."""
+
+    forward_kernel: ClassVar[Callable[..., None]]
+    backward_kernel: ClassVar[Callable[..., None]]
+    constants: tuple[float, ...] = ()
+    steepest: float = 1.0  # the largest slope, where the function is not saturated
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """Return f(x), of x's shape."""
+        x = self.checked(x)
+        y = self.empty("y", x.shape, reuse=training)
+        type(self).forward_kernel(x, y, *self.constants)
+        if training:
+            self.keep(y, x, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dy f'(x)."""
+        dy, x, y = self.recall(dy)
+        dx = self.empty("dx", dy.shape)
+        type(self).backward_kernel(dy, x, y, dx, *self.constants)
+        return dx
+
+
+class Sigmoid(Activation):
+    """1 / (1 + e^-x), in (0, 1). Its slope is at most 1/4: the classic cause of vanishing gradients."""
+
+    kind = "sigmoid"
+    steepest = 0.25
+    forward_kernel = kernels.sigmoid_forward
+    backward_kernel = kernels.sigmoid_backward
+
+
+class Tanh(Activation):
+    """Hyperbolic tangent, in (-1, 1)."""
+
+    kind = "tanh"
+    forward_kernel = kernels.tanh_forward
+    backward_kernel = kernels.tanh_backward
+
+
+class ReLU(Activation):
+    """max(x, 0)."""
+
+    kind = "relu"
+    forward_kernel = kernels.leaky_relu_forward
+    backward_kernel = kernels.leaky_relu_backward
+    constants = (0.0,)
+
+
+class LeakyReLU(Activation):
+    """X where x > 0, else ``slope`` x (Maas, Hannun and Ng 2013); the slope is PyTorch's default."""
+
+    kind = "leaky_relu"
+    forward_kernel = kernels.leaky_relu_forward
+    backward_kernel = kernels.leaky_relu_backward
+
+    def __init__(self, slope: float = 0.01) -> None:
+        super().__init__()
+        self.slope = float(slope)
+        self.constants = (self.slope,)
+
+
+class ELU(Activation):
+    """X where x > 0, else ``alpha`` (e^x - 1) (Clevert, Unterthiner and Hochreiter 2016)."""
+
+    kind = "elu"
+    forward_kernel = kernels.elu_forward
+    backward_kernel = kernels.elu_backward
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        super().__init__()
+        self.alpha = float(alpha)
+        self.constants = (self.alpha, 1.0)
+
+
+class SELU(Activation):
+    """ELU with the alpha and scale that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+
+    kind = "selu"
+    forward_kernel = kernels.elu_forward
+    backward_kernel = kernels.elu_backward
+    constants = (kernels.SELU_ALPHA, kernels.SELU_SCALE)
+    steepest = kernels.SELU_ALPHA * kernels.SELU_SCALE
+
+
+class GELU(Activation):
+    """X Phi(x), with the exact normal distribution function, not the tanh form (Hendrycks and Gimpel 2016)."""
+
+    kind = "gelu"
+    forward_kernel = kernels.gelu_forward
+    backward_kernel = kernels.gelu_backward
+
+
+ACTIVATIONS: dict[str, type[Activation]] = {
+    layer.kind: layer for layer in (Sigmoid, Tanh, ReLU, LeakyReLU, ELU, SELU, GELU)
+}
+
+
+def make_activation(name: str) -> Activation:
+    """Return a new activation layer by name, such as ``"sigmoid"``; raise InputError for an unknown one."""
+    if not isinstance(name, str):
+        raise InputError(f"activation: give a name such as 'relu', not {name!r}")
+    if name not in ACTIVATIONS:
+        raise unknown_name("activation", name, ACTIVATIONS)
+    return ACTIVATIONS[name]()

@@ -1,0 +1,212 @@
+"""What every layer is: a forward, a backward, and the arrays it owns. And how layers are connected: nodes."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+
+from tinynet.errors import InputError, ShapeError
+from tinynet.typing import Array, DType, Seed
+
+
+class Layer:
+    """One step of a network: ``y = forward(x)``, and ``dx = backward(dy)``.
+
+    A layer works alone on arrays, or as part of a `Network`. Arrays are C-ordered ``(batch, features)``.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        What is learned, by name (``weight``, ``bias``, ``gamma``, ``beta``).
+    grads : dict of str to ndarray
+        The gradient of each parameter, same names and shapes; written by `backward`, not added up.
+    state : dict of str to ndarray
+        What is kept besides, such as running statistics: no optimizer sees it.
+    name : str
+        Its kind, and inside a network its kind and number: ``dense_1``.
+    """
+
+    kind: ClassVar[str] = "layer"
+    many_inputs: ClassVar[bool] = False  # Add and Concat take several arrays
+    stochastic: ClassVar[bool] = False  # draws random numbers in training
+
+    def __init__(self) -> None:
+        self.name = self.kind
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
+        self.dtype: np.dtype[Any] | None = None  # set when built
+        self.features: tuple[int, ...] = ()  # of each input, set when built
+        self.kept: tuple[Any, ...] | None = None  # what the last training forward left for backward
+        self.kept_shape: tuple[int, ...] = ()  # of that forward's output
+        self.buffers: dict[str, Array] | None = None  # a network's: arrays that are reused from step to step
+
+    # -- what a kind of layer defines ---------------------------------------------------------------------
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """Return the layer's output for ``x``; with ``training``, keep what `backward` needs."""
+        raise NotImplementedError
+
+    def backward(self, dy: Array) -> Array:
+        """Return d loss / dx from ``dy`` = d loss / dy of the last training forward; write ``grads``."""
+        raise NotImplementedError
+
+    def parameter_gradients(self, dy: Array) -> None:
+        """Write ``grads`` only: what a network needs of a layer that reads the data itself."""
+        self.backward(dy)
+
+    def output_features(self, *features: int) -> int:
+        """Return the number of output features for inputs of so many; raise ShapeError if they do not fit."""
+        return features[0]
+
+    def create(self, rng: np.random.Generator) -> None:
+        """Make the arrays, given ``self.features``; a layer without any needs nothing."""
+
+    # -- what all kinds share -----------------------------------------------------------------------------
+
+    def build(self, *features: int, seed: Seed = 0, dtype: DType = "float32") -> Self:
+        """Create parameters and state for inputs of so many features.
+
+        Parameters
+        ----------
+        *features : int
+            Features of each input: one number, but for `Add` and `Concat`.
+        seed : int or numpy.random.Generator
+            From which the weights are drawn.
+        dtype : "float32" or "float64"
+
+        Raises
+        ------
+        ShapeError
+            If the layer does not take such inputs.
+        """
+        self.output_features(*features)
+        self.features = features
+        self.dtype = float_dtype(dtype)
+        self.create(np.random.default_rng(seed))
+        self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+        return self
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, each kept under its own name."""
+        return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
+
+    def copy(self) -> Self:
+        """Return an independent layer with the same arrays, outside any network."""
+        other = copy.copy(self)
+        for role in ("params", "grads", "state"):
+            setattr(other, role, {name: value.copy() for name, value in getattr(self, role).items()})
+        other.name, other.kept, other.buffers = self.kind, None, None
+        return other
+
+    def checked(self, x: Array) -> Array:
+        """Return ``x`` if it fits; build the layer for it if it is new and alone; else say what is wrong."""
+        if self.dtype is None:
+            x = check_array(x, self.name)
+            self.build(x.shape[1], dtype=x.dtype)
+        elif not (
+            type(x) is np.ndarray
+            and x.dtype == self.dtype
+            and x.ndim == 2
+            and x.shape[1] == self.features[0]
+            and x.flags.c_contiguous
+        ):
+            x = check_array(x, self.name, self.features[0], self.dtype)
+        return x
+
+    def keep(self, y: Array, *needed: Any) -> None:
+        """Keep what backward will need of the training forward that returns ``y``."""
+        self.kept, self.kept_shape = needed, y.shape
+
+    def recall(self, dy: Array) -> tuple[Any, ...]:
+        """Return ``dy``, checked, and what the last training forward kept.
+
+        Raises
+        ------
+        InputError
+            If there was no training forward.
+        ShapeError
+            If ``dy`` has not the shape of that forward's output.
+        """
+        if self.kept is None:
+            raise InputError(f"{self.name}: backward needs a forward(x, training=True) before it")
+        if type(dy) is not np.ndarray or dy.dtype != self.dtype or not dy.flags.c_contiguous:
+            dy = check_array(dy, f"{self.name}: backward", dtype=self.dtype)
+        if dy.shape != self.kept_shape:
+            raise ShapeError(
+                f"{self.name}: backward expects dy of the output's shape {self.kept_shape}, got {dy.shape}"
+            )
+        return dy, *self.kept
+
+    def empty(self, role: str, shape: tuple[int, ...], *, reuse: bool = True) -> Array:
+        """Return an array to write into: a new one, or inside a network the same one at every step."""
+        if self.buffers is None or not reuse:
+            return np.empty(shape, self.dtype)
+        buffer = self.buffers.get(role)
+        if buffer is None or buffer.shape != shape:
+            buffer = self.buffers[role] = np.empty(shape, self.dtype)
+        return buffer
+
+    def __call__(self, *nodes: Node) -> Node:
+        """Connect this layer to the outputs of others, in a graph."""
+        for node in nodes:
+            if not isinstance(node, Node):
+                raise InputError(
+                    f"{self.name}: a layer is called on tn.Input(...) or another layer's node; "
+                    "to apply it to an array use .forward(x, training=...)"
+                )
+        if not nodes or (len(nodes) > 1 and not self.many_inputs):
+            raise ShapeError(f"{self.name}: takes {'one or more inputs' if self.many_inputs else 'one input'}")
+        return Node(self, nodes)
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        return f"{type(self).__name__}({settings})"
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A place in a graph: a layer and the nodes whose outputs it reads. The input has no layer."""
+
+    layer: Layer | None
+    parents: tuple[Node, ...] = ()
+    input_features: int = 0
+
+
+def Input(features: int) -> Node:  # noqa: N802 - reads as a layer, as in Keras
+    """Return the node where a graph's data comes in, ``features`` numbers an example."""
+    if features < 1:
+        raise ShapeError(f"Input: needs at least 1 feature, not {features}")
+    return Node(None, (), int(features))
+
+
+def float_dtype(dtype: DType) -> np.dtype[Any]:
+    """Return float32 or float64 as NumPy's dtype, or say that no other will do."""
+    try:
+        resolved = np.dtype(dtype)
+    except TypeError:
+        resolved = np.dtype(object)
+    if resolved not in (np.float32, np.float64):
+        raise InputError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
+    return resolved
+
+
+def check_array(
+    x: object, where: str, features: int | None = None, dtype: np.dtype[Any] | None = None
+) -> Array:
+    """Return ``x`` as a float array (batch, features) or raise ShapeError or InputError naming ``where``."""
+    array = np.asarray(x)
+    if array.dtype not in (np.float32, np.float64):
+        raise InputError(
+            f"{where}: needs float32 or float64 values, not {array.dtype}; convert them first "
+            "(images of 0 to 255: x.astype('float32') / 255)"
+        )
+    if array.ndim != 2 or (features is not None and array.shape[1] != features):
+        expected = f"(batch, {'features' if features is None else features})"
+        hint = "; one example is x[None, :]" if array.ndim == 1 else ""
+        raise ShapeError(f"{where}: expects an array of shape {expected}, got {array.shape}{hint}")
+    return np.ascontiguousarray(array, dtype)

@@ -1,0 +1,89 @@
+"""Batch normalization (Ioffe and Szegedy 2015)."""
+
+import numpy as np
+
+from tinynet.errors import InputError
+from tinynet.kernels import batch_norm as kernels
+from tinynet.layers.base import Layer
+from tinynet.typing import Array
+
+
+class BatchNorm(Layer):
+    """Normalize each feature over the batch, then scale by gamma and shift by beta.
+
+    In training, over a mini-batch of m examples::
+
+        mu    = mean(x)                          (1)
+        var   = mean((x - mu)^2)                 (2)
+        x_hat = (x - mu) / sqrt(var + eps)       (3)
+        y     = gamma x_hat + beta               (4)
+
+    Otherwise mu and var are the running statistics, or the whole training set's after `Network.calibrate`.
+
+    Parameters
+    ----------
+    decay : float
+        How much of the running statistics is kept at each step:
+        running = decay running + (1 - decay) batch. It is not called ``momentum`` because PyTorch means
+        1 - decay by that word and Keras means decay.
+    eps : float
+        Added to the variance, so that a constant feature does not divide by zero.
+
+    Notes
+    -----
+    params: ``gamma`` (starts at 1), ``beta`` (0); state: ``running_mean`` (0), ``running_var`` (1);
+    all (features,). Normalizing uses the biased batch variance (1/m), the running variance takes the
+    unbiased one, m/(m - 1), as the paper's Algorithm 2.
+
+    Placed just before the activation, as in the paper. A batch of one example is refused in training: its
+    variance is zero and every output would be beta.
+    """
+
+    kind = "batch_norm"
+
+    def __init__(self, *, decay: float = 0.9, eps: float = 1e-5) -> None:
+        super().__init__()
+        if not 0 <= decay < 1:
+            raise InputError(f"BatchNorm: decay must be at least 0 and below 1, not {decay}")
+        if not eps >= 0:
+            raise InputError(f"BatchNorm: eps must not be negative, not {eps}")
+        self.decay, self.eps = float(decay), float(eps)
+
+    def create(self, rng: np.random.Generator) -> None:  # noqa: D102
+        features = self.features[0]
+        self.params = {"gamma": np.ones(features, self.dtype), "beta": np.zeros(features, self.dtype)}
+        self.state = {
+            "running_mean": np.zeros(features, self.dtype),
+            "running_var": np.ones(features, self.dtype),
+        }
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """Normalize (batch, features): by the batch's statistics in training, else by the running ones."""
+        x = self.checked(x)
+        gamma, beta = self.params["gamma"], self.params["beta"]
+        running_mean, running_var = self.state["running_mean"], self.state["running_var"]
+        y = self.empty("y", x.shape, reuse=training)
+        if not training:
+            kernels.inference(x, gamma, beta, running_mean, running_var, self.eps, y)
+            return y
+
+        m = len(x)
+        if m < 2:
+            raise InputError(
+                f"{self.name}: a training batch needs at least 2 examples, got {m} "
+                "(one example has no variance; for a prediction use training=False)"
+            )
+        x_hat = self.empty("x_hat", x.shape)
+        mu, var, inv_std = (self.empty(role, gamma.shape) for role in ("mu", "var", "inv_std"))
+        kernels.forward(x, gamma, beta, self.eps, y, x_hat, mu, var, inv_std)
+        kernels.update_running(mu, var, m, self.decay, running_mean, running_var)
+        self.keep(y, x_hat, inv_std)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Write dgamma and dbeta; return dx, through the batch's mean and variance too."""
+        dy, x_hat, inv_std = self.recall(dy)
+        dx = self.empty("dx", dy.shape)
+        gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
+        kernels.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
+        return dx

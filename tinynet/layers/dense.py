@@ -1,0 +1,68 @@
+"""The dense (fully connected) layer."""
+
+import numpy as np
+
+from tinynet import initializers
+from tinynet.errors import InputError
+from tinynet.layers.base import Layer
+from tinynet.typing import Array
+
+
+class Dense(Layer):
+    """Affine map y = x W + b.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    bias : bool
+        Whether to add b. Before `BatchNorm` it is redundant: the mean that is taken out takes it along.
+    init : str
+        Initializer of the weight (see `tinynet.initializers`); the bias starts at zero.
+
+    Notes
+    -----
+    params: ``weight`` (inputs, units), ``bias`` (units,).
+    """
+
+    kind = "dense"
+
+    def __init__(self, units: int, *, bias: bool = True, init: str = "glorot_uniform") -> None:
+        super().__init__()
+        if units < 1:
+            raise InputError(f"Dense: needs at least 1 unit, not {units}")
+        self.units, self.bias, self.init = int(units), bias, init
+        initializers.get(init)  # a wrong name is found here, not later
+
+    def output_features(self, *features: int) -> int:  # noqa: D102
+        return self.units
+
+    def create(self, rng: np.random.Generator) -> None:  # noqa: D102
+        weight = initializers.get(self.init)(rng, self.features[0], self.units)
+        self.params = {"weight": np.ascontiguousarray(weight, self.dtype)}
+        if self.bias:
+            self.params["bias"] = np.zeros(self.units, self.dtype)
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """Return x W + b: (batch, inputs) to (batch, units)."""
+        x = self.checked(x)
+        y = self.empty("y", (len(x), self.units), reuse=training)
+        np.matmul(x, self.params["weight"], out=y)
+        if self.bias:
+            y += self.params["bias"]
+        if training:
+            self.keep(y, x)
+        return y
+
+    def parameter_gradients(self, dy: Array) -> None:
+        """Write dW = x^T dy and db = sum of dy over the batch."""
+        dy, x = self.recall(dy)
+        np.matmul(x.T, dy, out=self.grads["weight"])
+        if self.bias:
+            np.sum(dy, axis=0, out=self.grads["bias"])
+
+    def backward(self, dy: Array) -> Array:
+        """Write the parameters' gradients and return dx = dy W^T."""
+        self.parameter_gradients(dy)
+        dx = self.empty("dx", (len(dy), self.features[0]))
+        return np.matmul(dy, self.params["weight"].T, out=dx)

@@ -1,0 +1,44 @@
+"""Dropout (Srivastava et al. 2014)."""
+
+import numpy as np
+
+from tinynet.errors import InputError
+from tinynet.layers.base import Layer
+from tinynet.typing import Array
+
+
+class Dropout(Layer):
+    """In training set each number to zero with probability ``rate`` and divide the others by 1 - rate.
+
+    Otherwise it does nothing: the division keeps the expected value the same ("inverted" dropout).
+    """
+
+    kind = "dropout"
+    stochastic = True
+
+    def __init__(self, rate: float = 0.5) -> None:
+        super().__init__()
+        if not 0 <= rate < 1:
+            raise InputError(f"Dropout: rate must be at least 0 and below 1, not {rate}")
+        self.rate = float(rate)
+
+    def create(self, rng: np.random.Generator) -> None:
+        """Take a stream of its own, so that the weights drawn are the same with and without dropout."""
+        self.rng = rng.spawn(1)[0]
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """Return x with some numbers zeroed in training, else a copy of x."""
+        x = self.checked(x)
+        if not training:
+            return x.copy()
+        mask, y = self.empty("mask", x.shape), self.empty("y", x.shape)
+        self.rng.random(out=mask, dtype=mask.dtype)
+        np.greater_equal(mask, self.rate, out=mask)
+        mask *= 1 / (1 - self.rate)
+        self.keep(y, mask)
+        return np.multiply(x, mask, out=y)
+
+    def backward(self, dy: Array) -> Array:
+        """Return dy for the numbers that were let through, scaled alike, and zero for the others."""
+        dy, mask = self.recall(dy)
+        return np.multiply(dy, mask, out=self.empty("dx", dy.shape))

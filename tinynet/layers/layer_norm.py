@@ -1,0 +1,53 @@
+"""Layer normalization (Ba, Kiros and Hinton 2016)."""
+
+import numpy as np
+
+from tinynet.errors import InputError
+from tinynet.kernels import layer_norm as kernels
+from tinynet.layers.base import Layer
+from tinynet.typing import Array
+
+
+class LayerNorm(Layer):
+    """Normalize each example over its features: the batch plays no part, in training or after.
+
+    Parameters
+    ----------
+    eps : float
+        Added to the variance.
+
+    Notes
+    -----
+    params: ``gamma`` (starts at 1), ``beta`` (0), both (features,).
+    """
+
+    kind = "layer_norm"
+
+    def __init__(self, *, eps: float = 1e-5) -> None:
+        super().__init__()
+        if not eps >= 0:
+            raise InputError(f"LayerNorm: eps must not be negative, not {eps}")
+        self.eps = float(eps)
+
+    def create(self, rng: np.random.Generator) -> None:  # noqa: D102
+        features = self.features[0]
+        self.params = {"gamma": np.ones(features, self.dtype), "beta": np.zeros(features, self.dtype)}
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """Normalize each row of (batch, features)."""
+        x = self.checked(x)
+        y = self.empty("y", x.shape, reuse=training)
+        x_hat = self.empty("x_hat", x.shape, reuse=training)
+        inv_std = self.empty("inv_std", (len(x),), reuse=training)
+        kernels.forward(x, self.params["gamma"], self.params["beta"], self.eps, y, x_hat, inv_std)
+        if training:
+            self.keep(y, x_hat, inv_std)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Write dgamma and dbeta; return dx."""
+        dy, x_hat, inv_std = self.recall(dy)
+        dx = self.empty("dx", dy.shape)
+        gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
+        kernels.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
+        return dx

@@ -1,0 +1,79 @@
+"""Layers that join branches of a graph."""
+
+import numpy as np
+
+from tinynet.errors import ShapeError
+from tinynet.layers.base import Layer, check_array
+from tinynet.typing import Array
+
+
+class Merge(Layer):
+    """Several inputs, one output; ``forward(*xs)`` and a backward that returns one array an input."""
+
+    many_inputs = True
+
+    def checked_all(self, xs: tuple[Array, ...]) -> list[Array]:
+        """As `Layer.checked`, for several inputs."""
+        if self.dtype is None:
+            first = check_array(xs[0], self.name) if xs else np.empty((0, 0), "float32")
+            self.build(*(np.shape(x)[-1] for x in xs), dtype=first.dtype)
+        if len(xs) != len(self.features):
+            raise ShapeError(f"{self.name}: was built for {len(self.features)} inputs, got {len(xs)}")
+        checked = [
+            check_array(x, self.name, width, self.dtype) for x, width in zip(xs, self.features, strict=True)
+        ]
+        if len({len(x) for x in checked}) > 1:
+            raise ShapeError(f"{self.name}: inputs have different batch sizes: {[len(x) for x in checked]}")
+        return checked
+
+
+class Add(Merge):
+    """Sum of its inputs, which have the same number of features: a skip connection's join."""
+
+    kind = "add"
+
+    def output_features(self, *features: int) -> int:  # noqa: D102
+        if not features or len(set(features)) > 1:
+            raise ShapeError(f"{self.name}: inputs must have the same number of features, got {features}")
+        return features[0]
+
+    def forward(self, *xs: Array, training: bool = False) -> Array:  # type: ignore[override]
+        """Return x_1 + x_2 + ..."""
+        first, *others = self.checked_all(xs)
+        y = self.empty("y", first.shape, reuse=training)
+        y[...] = first
+        for x in others:
+            y += x
+        if training:
+            self.keep(y)
+        return y
+
+    def backward(self, dy: Array) -> tuple[Array, ...]:  # type: ignore[override]
+        """Return dy for each input."""
+        (dy,) = self.recall(dy)
+        return tuple(dy.copy() for _ in self.features)
+
+
+class Concat(Merge):
+    """Its inputs side by side: features add up."""
+
+    kind = "concat"
+
+    def output_features(self, *features: int) -> int:  # noqa: D102
+        if not features:
+            raise ShapeError(f"{self.name}: needs at least one input")
+        return sum(features)
+
+    def forward(self, *xs: Array, training: bool = False) -> Array:  # type: ignore[override]
+        """Return [x_1, x_2, ...] along the features."""
+        arrays = self.checked_all(xs)
+        y = self.empty("y", (len(arrays[0]), sum(self.features)), reuse=training)
+        if training:
+            self.keep(y)
+        return np.concatenate(arrays, axis=1, out=y)
+
+    def backward(self, dy: Array) -> tuple[Array, ...]:  # type: ignore[override]
+        """Return each input's own columns of dy."""
+        (dy,) = self.recall(dy)
+        columns = np.cumsum(self.features)[:-1]
+        return tuple(np.ascontiguousarray(part) for part in np.split(dy, columns, axis=1))

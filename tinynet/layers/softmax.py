@@ -1,0 +1,27 @@
+"""Softmax as a layer: for predictions to read as probabilities. To train, use `SoftmaxCrossEntropy` on logits."""
+
+from tinynet.kernels import softmax as kernels
+from tinynet.layers.base import Layer
+from tinynet.typing import Array
+
+
+class Softmax(Layer):
+    """Turn each row into probabilities: e^x / sum(e^x)."""
+
+    kind = "softmax"
+
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """Return the softmax of each row."""
+        x = self.checked(x)
+        y = self.empty("y", x.shape, reuse=training)
+        kernels.forward(x, y)
+        if training:
+            self.keep(y, y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        """Return dx = y (dy - sum(dy y)), row by row."""
+        dy, y = self.recall(dy)
+        dx = self.empty("dx", dy.shape)
+        kernels.backward(dy, y, dx)
+        return dx

@@ -1,0 +1,81 @@
+"""What training makes small: ``loss(outputs, targets)`` returns the batch's mean loss and its gradient."""
+
+import numpy as np
+
+from tinynet.errors import DataError, InputError, ShapeError
+from tinynet.kernels import softmax as kernels
+from tinynet.layers.base import check_array
+from tinynet.typing import Array
+
+
+class SoftmaxCrossEntropy:
+    """-log softmax(logits)[label], the mean over the batch: for integer labels.
+
+    It takes logits, the last `Dense` layer's outputs: softmax and logarithm in one are exact where two
+    steps overflow.
+    """
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, Array]:
+        """Return the mean loss and d loss / d outputs.
+
+        Parameters
+        ----------
+        outputs : ndarray (batch, classes)
+            Logits.
+        targets : ndarray of int (batch,)
+            Class numbers, 0 to classes - 1.
+
+        Raises
+        ------
+        ShapeError, DataError
+            If the targets are not one integer in range an example.
+        """
+        outputs = check_array(outputs, "SoftmaxCrossEntropy")
+        self.check(targets, len(outputs), outputs.shape[1])
+        gradient = np.empty_like(outputs)
+        return kernels.cross_entropy(outputs, targets, gradient), gradient
+
+    def check(self, targets: Array, examples: int, units: int) -> None:
+        """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""
+        targets = np.asarray(targets)
+        if targets.shape != (examples,) or targets.dtype.kind not in "iu":
+            raise ShapeError(
+                f"SoftmaxCrossEntropy: targets must be {examples} integer labels, "
+                f"got shape {targets.shape} of {targets.dtype}"
+            )
+        if examples == 0:
+            raise DataError("SoftmaxCrossEntropy: the batch is empty")
+        low, high = targets.min(), targets.max()
+        if low < 0 or high >= units:
+            raise DataError(
+                f"SoftmaxCrossEntropy: labels run from {low} to {high}, "
+                f"but the network has {units} outputs (0 to {units - 1})"
+            )
+
+
+class MeanSquaredError:
+    """(outputs - targets)^2, the mean over batch and outputs: for regression."""
+
+    def __call__(self, outputs: Array, targets: Array) -> tuple[float, Array]:
+        """Return the mean loss and d loss / d outputs; both arrays are (batch, units)."""
+        outputs = check_array(outputs, "MeanSquaredError")
+        self.check(targets, len(outputs), outputs.shape[1])
+        error = outputs - np.asarray(targets, outputs.dtype)
+        loss = float(np.mean(np.square(error), dtype=np.float64))
+        error *= 2 / error.size
+        return loss, error
+
+    def check(self, targets: Array, examples: int, units: int) -> None:
+        """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""
+        if np.shape(targets) != (examples, units):
+            raise ShapeError(
+                f"MeanSquaredError: targets must have the outputs' shape {(examples, units)}, "
+                f"got {np.shape(targets)}"
+            )
+        if np.asarray(targets).dtype.kind not in "fiu":
+            raise InputError("MeanSquaredError: targets must be numbers")
+        if examples == 0:
+            raise DataError("MeanSquaredError: the batch is empty")
+
+
+Loss = SoftmaxCrossEntropy | MeanSquaredError

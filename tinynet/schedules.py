@@ -1,0 +1,85 @@
+"""Learning rates that change: each is a function from the number of steps already taken to the rate."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tinynet.errors import InputError
+
+Schedule = Callable[[int], float]
+
+
+def _positive(name: str, value: float) -> None:
+    if not value > 0 or not math.isfinite(value):
+        raise InputError(f"{name} must be a positive number, not {value}")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same rate at every step."""
+
+    lr: float
+
+    def __post_init__(self) -> None:
+        _positive("lr", self.lr)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate after ``step`` steps."""
+        return self.lr
+
+
+@dataclass(frozen=True)
+class StepDecay:
+    """The rate times ``factor`` after every ``every`` steps."""
+
+    lr: float
+    every: int
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        _positive("lr", self.lr)
+        _positive("every", self.every)
+        _positive("factor", self.factor)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate after ``step`` steps."""
+        return self.lr * self.factor ** (step // self.every)
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine from ``lr`` down to ``final`` over ``steps`` steps, then constant (Loshchilov, Hutter 2017)."""
+
+    lr: float
+    steps: int
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        _positive("lr", self.lr)
+        _positive("steps", self.steps)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate after ``step`` steps."""
+        progress = min(step / self.steps, 1.0)
+        return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * progress)) / 2
+
+
+@dataclass(frozen=True)
+class Warmup:
+    """A straight line up to another schedule over the first ``steps`` steps, then that schedule from its start."""
+
+    then: Schedule | float
+    steps: int
+
+    def __post_init__(self) -> None:
+        _positive("steps", self.steps)
+
+    def __call__(self, step: int) -> float:
+        """Return the rate after ``step`` steps; the first is one part in ``steps`` of the full rate."""
+        then = as_schedule(self.then)
+        return then(0) * (step + 1) / self.steps if step < self.steps else then(step - self.steps)
+
+
+def as_schedule(lr: Schedule | float) -> Schedule:
+    """Return ``lr`` as a schedule: a number is constant."""
+    return lr if callable(lr) else Constant(float(lr))

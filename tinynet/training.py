@@ -1,0 +1,222 @@
+"""Training: batches -> forward -> loss -> backward -> update."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tinynet import progress
+from tinynet.datasets import Batches, Dataset
+from tinynet.errors import DataError, InputError, ShapeError
+from tinynet.history import History
+from tinynet.layers import BatchNorm
+from tinynet.losses import Loss, SoftmaxCrossEntropy
+from tinynet.network import Network
+from tinynet.optimizers import SGD
+from tinynet.typing import Array, Seed
+
+EVALUATION_ROWS = 1000  # at a time: the activations of so many rows stay in the processor's cache
+
+
+@dataclass
+class Run:
+    """What a callback sees of the training run it watches."""
+
+    net: Network
+    optimizer: SGD
+    history: History
+    total_steps: int
+    step: int = 0  # updates made so far
+    loss: float = math.nan  # of the current batch
+    stop: bool = False  # a callback sets it to end the run after this step
+
+
+class Callback:
+    """Watches a run from outside; override what is needed."""
+
+    def on_backward(self, run: Run) -> None:
+        """Gradients are ready, the parameters have not moved yet; ``run.step`` updates were made before."""
+
+    def on_step(self, run: Run) -> None:
+        """The parameters have moved; ``run.step`` counts this update."""
+
+    def on_record(self, run: Run) -> None:
+        """A record was added to ``run.history``."""
+
+
+def fit(
+    net: Network,
+    train: Dataset,
+    *,
+    validation: Dataset | None = None,
+    loss: Loss | None = None,
+    optimizer: SGD | None = None,
+    epochs: int | None = None,
+    steps: int | None = None,
+    batch_size: int = 60,
+    seed: Seed = 0,
+    validate_every: int | None = None,
+    callbacks: Iterable[Callback] = (),
+    progress: bool = False,
+    history: History | None = None,
+) -> History:
+    """Train a network in place by mini-batch gradient descent.
+
+    Parameters
+    ----------
+    net : Network
+    train : Dataset
+    validation : Dataset, optional
+        Evaluated at every record, in inference mode.
+    loss : SoftmaxCrossEntropy or MeanSquaredError
+        By default SoftmaxCrossEntropy.
+    optimizer : SGD, optional
+        By default ``SGD(lr=0.1)``.
+    epochs, steps : int
+        How long: passes over the training set, or updates. Give one of them.
+    batch_size : int
+        Each epoch shuffles anew. Its last batch is short if the size does not divide the number of examples;
+        a single example left over is left out of that epoch if the network has batch normalization.
+    seed : int or numpy.random.Generator
+        Of the batches' order. It does not depend on the network: two arms with one seed see the same batches.
+    validate_every : int, optional
+        Steps between records; by default an epoch, or a twentieth of ``steps``. The last step is always recorded.
+    callbacks : iterable of Callback
+        Such as `Probe`.
+    progress : bool
+        Show a progress bar in a terminal or notebook.
+    history : History, optional
+        Records are added to this one as they are taken, so that they outlive an interruption (Ctrl-C).
+
+    Returns
+    -------
+    History
+        If the loss of a batch is not finite, training ends there: ``history.diverged`` is True, the last record
+        has that loss, and the network keeps the weights that gave it.
+
+    Raises
+    ------
+    InputError
+        Before any training, if the data, labels or settings do not fit; it says which.
+    """
+    loss = SoftmaxCrossEntropy() if loss is None else loss
+    optimizer = SGD(lr=0.1) if optimizer is None else optimizer
+    history = History() if history is None else history
+    for name, data in (("train", train), ("validation", validation)):
+        if name == "train" or data is not None:
+            _check_data(net, data, loss, name)
+    has_batch_norm = any(isinstance(layer, BatchNorm) for layer in net.layers.values())
+    batches = Batches(train, batch_size, np.random.default_rng(seed), net.dtype, 2 if has_batch_norm else 1)
+    total = _total_steps(epochs, steps, batches.per_epoch)
+    every = validate_every or (batches.per_epoch if steps is None else max(1, total // 20))
+    if every < 1:
+        raise InputError(f"validate_every must be at least 1, not {validate_every}")
+
+    run = Run(net, optimizer, history, total)
+    watchers = list(callbacks)
+    if progress:
+        watchers.append(_Bar(total))
+    recent: list[float] = []  # losses since the last record
+    # A run that diverges overflows on its way: that is a result, not a warning.
+    with np.errstate(all="ignore"):
+        for x, y in itertools.islice(batches, total):
+            outputs = net.run(x, training=True)
+            run.loss, gradient = loss(outputs, y)
+            recent.append(run.loss)
+            if not math.isfinite(run.loss):
+                history.append(run.step, run.loss, math.nan, math.nan, optimizer.lr)
+                history.diverged = True
+                break
+            net.run_backward(gradient)
+            for watcher in watchers:
+                watcher.on_backward(run)
+            lr = optimizer.lr
+            optimizer.step(net.params, net.grads)
+            run.step += 1
+            for watcher in watchers:
+                watcher.on_step(run)
+            if run.step % every == 0 or run.step == total or run.stop:
+                scores = evaluate(net, validation, loss) if validation is not None else (math.nan, math.nan)
+                history.append(run.step, math.fsum(recent) / len(recent), *scores, lr)
+                recent.clear()
+                for watcher in watchers:
+                    watcher.on_record(run)
+            if run.stop:
+                break
+    for watcher in watchers:
+        if isinstance(watcher, _Bar):
+            watcher.close()
+    return history
+
+
+def evaluate(net: Network, data: Dataset, loss: Loss | None = None) -> tuple[float, float]:
+    """Return mean loss and accuracy over a data set, in inference mode.
+
+    Parameters
+    ----------
+    net : Network
+    data : Dataset
+    loss : SoftmaxCrossEntropy or MeanSquaredError
+        By default SoftmaxCrossEntropy.
+
+    Returns
+    -------
+    loss, accuracy : float
+        Accuracy is the share of examples whose largest output is at the label; nan for a regression.
+    """
+    loss = SoftmaxCrossEntropy() if loss is None else loss
+    _check_data(net, data, loss, "data")
+    total, correct = 0.0, 0
+    for start in range(0, len(data), EVALUATION_ROWS):
+        x, y = data.x[start : start + EVALUATION_ROWS], data.y[start : start + EVALUATION_ROWS]
+        outputs = net.run(np.ascontiguousarray(x, net.dtype), training=False)
+        total += loss(outputs, y)[0] * len(x)
+        correct += _correct(outputs, y)
+    return total / len(data), correct / len(data) if data.y.ndim == 1 else math.nan
+
+
+def _correct(outputs: Array, y: Array) -> int:
+    return int(np.count_nonzero(outputs.argmax(axis=1) == y)) if y.ndim == 1 else 0
+
+
+def _check_data(net: Network, data: Dataset | None, loss: Loss, name: str) -> None:
+    """Raise one clear error if ``data`` does not suit the network and loss."""
+    if not isinstance(data, Dataset):
+        raise InputError(f"{name}: must be a tn.Dataset, not {type(data).__name__}; wrap arrays: tn.Dataset(x, y)")
+    if data.x.shape[1] != net.inputs:
+        raise ShapeError(f"{name}: has {data.x.shape[1]} features, the network takes {net.inputs}")
+    try:
+        loss.check(data.y, len(data), net.outputs)
+    except DataError as error:
+        raise DataError(f"{name}: {error}") from None
+    except InputError as error:
+        raise ShapeError(f"{name}: {error}") from None
+
+
+def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
+    if (epochs is None) == (steps is None):
+        raise InputError("fit: give either epochs or steps")
+    total = steps if steps is not None else (epochs or 0) * per_epoch
+    if total < 1:
+        raise InputError(f"fit: {'steps' if epochs is None else 'epochs'} must be at least 1")
+    return total
+
+
+class _Bar(Callback):
+    """The progress bar, with loss, validation accuracy and (tqdm's own) steps per second."""
+
+    def __init__(self, total: int) -> None:
+        self.bar = progress.bar(total, "fit")
+
+    def on_step(self, run: Run) -> None:
+        if self.bar.update(1):  # drawn: a few times a second
+            accuracy = run.history.final("validation_accuracy")
+            shown = {"loss": f"{run.loss:.3f}"} | ({} if math.isnan(accuracy) else {"accuracy": f"{accuracy:.3f}"})
+            self.bar.set_postfix(shown, refresh=False)
+
+    def close(self) -> None:
+        self.bar.close()
