@@ -27,7 +27,8 @@ from tinynet.layers import (
     Tanh,
 )
 from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
-from tinynet.network import Network, Sequential, mlp
+from tinynet.models import mlp
+from tinynet.network import Network, Sequential
 from tinynet.optimizers import SGD
 from tinynet.probes import Probe
 from tinynet.schedules import Constant, Cosine, StepDecay, Warmup

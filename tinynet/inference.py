@@ -67,14 +67,13 @@ def _calibrate_minibatch(nodes: Sequence[Node], x: Array, batch_size: int) -> No
             batch_norms[node] = node.layer.copy()
             batch_norms[node].decay = 0.0
     statistics = {
-        node: {k: np.zeros(v.shape, np.float64) for k, v in layer.state.items()}
-        for node, layer in batch_norms.items()
+        node: {k: np.zeros(v.shape, np.float64) for k, v in layer.state.items()} for node, layer in batch_norms.items()
     }
     batches = len(x) // m  # all of one size, as the paper has it: a last, short one is left out
     for start in range(0, batches * m, m):
         values: dict[Node, Array] = {nodes[0]: x[start : start + m]}
         for node in nodes[1:]:
-            layer: Layer | None = batch_norms.get(node, node.layer)  # type: ignore[arg-type]
+            layer: Layer | None = batch_norms.get(node, node.layer)
             assert layer is not None
             inputs = [values[parent] for parent in node.parents]
             values[node] = layer.forward(*inputs, training=node in batch_norms)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tinynet import kernels
 from tinynet.errors import DataError, InputError, ShapeError
-from tinynet.kernels import softmax as kernels
 from tinynet.layers.base import check_array
 from tinynet.typing import Array
 
@@ -33,7 +33,7 @@ class SoftmaxCrossEntropy:
         outputs = check_array(outputs, "SoftmaxCrossEntropy")
         self.check(targets, len(outputs), outputs.shape[1])
         gradient = np.empty_like(outputs)
-        return kernels.cross_entropy(outputs, targets, gradient), gradient
+        return kernels.softmax.cross_entropy(outputs, targets, gradient), gradient
 
     def check(self, targets: Array, examples: int, units: int) -> None:
         """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""
@@ -69,8 +69,7 @@ class MeanSquaredError:
         """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""
         if np.shape(targets) != (examples, units):
             raise ShapeError(
-                f"MeanSquaredError: targets must have the outputs' shape {(examples, units)}, "
-                f"got {np.shape(targets)}"
+                f"MeanSquaredError: targets must have the outputs' shape {(examples, units)}, got {np.shape(targets)}"
             )
         if np.asarray(targets).dtype.kind not in "fiu":
             raise InputError("MeanSquaredError: targets must be numbers")

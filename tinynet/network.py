@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tinynet import files, inference
-from tinynet.errors import FileFormatError, InputError, ShapeError, unknown_name
-from tinynet.layers import LAYERS, BatchNorm, Dense, Input, Layer, LayerNorm, Node, make_activation
-from tinynet.layers.dropout import Dropout
+from tinynet import checkpoint, inference
+from tinynet.errors import InputError, ShapeError, unknown_name
+from tinynet.layers import Input, Layer, Node
 from tinynet.layers.base import check_array, float_dtype
 from tinynet.typing import Array, DType, Seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-FORMAT_VERSION = "1"
 
 
 class LiveArrays(dict[str, Array]):
@@ -94,9 +90,11 @@ class Network:
             self.layers[layer.name] = layer
             self._plan.append((layer, sources))
         self.outputs = features[-1]
-        self.params, self.grads, self.state = (
-            LiveArrays({f"{name}.{key}": a for name, layer in self.layers.items() for key, a in role(layer)})
-            for role in (lambda la: la.params.items(), lambda la: la.grads.items(), lambda la: la.state.items())
+        self.params, self.grads, self.state = (self._named(role) for role in ("params", "grads", "state"))
+
+    def _named(self, role: str) -> LiveArrays:
+        return LiveArrays(
+            {f"{name}.{key}": a for name, layer in self.layers.items() for key, a in getattr(layer, role).items()}
         )
 
     # -- forward and backward -----------------------------------------------------------------------------
@@ -197,21 +195,7 @@ class Network:
 
     def save(self, path: str | Path) -> None:
         """Write architecture, parameters and state to a safetensors file, whole or not at all."""
-        for name, layer in self.layers.items():
-            if LAYERS.get(type(layer).__name__) is not type(layer):
-                raise InputError(f"{name}: a file can only name tinynet's own layers, not {type(layer)}")
-        graph = [
-            {"layer": type(layer).__name__, "config": layer.config(), "inputs": sources}
-            for layer, sources in self._plan
-        ]
-        metadata = {
-            "format": "tinynet",
-            "version": FORMAT_VERSION,
-            "dtype": str(self.dtype),
-            "inputs": str(self.inputs),
-            "graph": json.dumps(graph),
-        }
-        files.write_arrays(path, {**self.params, **self.state}, metadata)
+        checkpoint.save(path, self.nodes, {**self.params, **self.state}, self.dtype)
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -222,25 +206,9 @@ class Network:
         FileFormatError
             If the file is not one that `save` writes; it names the file and the reason.
         """
-        arrays, metadata = files.read_arrays(path)
-        if metadata.get("format") != "tinynet" or metadata.get("version") != FORMAT_VERSION:
-            raise FileFormatError(f"{path}: not a tinynet network of format version {FORMAT_VERSION}")
-        try:
-            nodes = [Input(int(metadata["inputs"]))]
-            for entry in json.loads(metadata["graph"]):
-                layer = LAYERS[entry["layer"]](**entry["config"])
-                nodes.append(layer(*(nodes[source] for source in entry["inputs"])))
-            net = Network(nodes[0], nodes[-1], dtype=metadata["dtype"])  # type: ignore[arg-type]
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise FileFormatError(f"{path}: its architecture cannot be read ({error})") from None
-        expected = {**net.params, **net.state}
-        if arrays.keys() != expected.keys():
-            wrong = sorted(arrays.keys() ^ expected.keys())
-            raise FileFormatError(f"{path}: arrays missing or not in the architecture: {', '.join(wrong)}")
-        for name, array in arrays.items():
-            if (array.shape, array.dtype) != (expected[name].shape, expected[name].dtype):
-                raise FileFormatError(f"{path}: {name} is {array.dtype} {array.shape}, which does not fit")
-            expected[name][...] = array
+        inputs, outputs, dtype, arrays = checkpoint.read(path)
+        net = Network(inputs, outputs, dtype=dtype)
+        checkpoint.fill(path, {**net.params, **net.state}, arrays)
         return net
 
     # -- to look at ---------------------------------------------------------------------------------------
@@ -289,67 +257,13 @@ class Sequential(Network):
         As for `Network`.
     """
 
-    def __init__(
-        self, layers: Iterable[Layer], *, inputs: int, seed: Seed = 0, dtype: DType = "float32"
-    ) -> None:
+    def __init__(self, layers: Iterable[Layer], *, inputs: int, seed: Seed = 0, dtype: DType = "float32") -> None:
         first = node = Input(inputs)
         for layer in layers:
             if not isinstance(layer, Layer):
                 raise InputError(f"Sequential: {layer!r} is not a layer")
             node = layer(node)
         super().__init__(first, node, seed=seed, dtype=dtype)
-
-
-def mlp(
-    inputs: int,
-    hidden: Sequence[int],
-    outputs: int,
-    *,
-    activation: str = "relu",
-    norm: Literal["batch", "layer"] | None = None,
-    init: str | None = None,
-    dropout: float = 0.0,
-    seed: Seed = 0,
-    dtype: DType = "float32",
-) -> Sequential:
-    """Return a multi-layer perceptron: hidden layers of Dense, normalization, activation; then Dense.
-
-    Parameters
-    ----------
-    inputs, outputs : int
-        Features in, outputs (classes) out.
-    hidden : sequence of int
-        Units of each hidden layer.
-    activation : str
-        ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"selu"`` or ``"gelu"``.
-    norm : {"batch", "layer", None}
-        Normalization just before each activation. Before batch normalization the Dense has no bias: it would be
-        redundant.
-    init : str, optional
-        Initializer of every weight; by default what suits the activation: He for the ReLU family, LeCun for
-        SELU, Glorot for sigmoid, tanh and the last layer (all normal).
-    dropout : float
-        Rate of `Dropout` after each activation.
-    seed, dtype
-        As for `Network`.
-    """
-    if norm not in ("batch", "layer", None):
-        raise unknown_name("norm", norm, ["batch", "layer", "none"])
-    suited = {"sigmoid": "glorot_normal", "tanh": "glorot_normal", "selu": "lecun_normal"}
-    layers: list[Layer] = []
-    for units in hidden:
-        last = make_activation(activation)
-        layers.append(Dense(units, bias=norm != "batch", init=init or suited.get(activation, "he_normal")))
-        if norm is not None:
-            layers.append(BatchNorm() if norm == "batch" else LayerNorm())
-        layers.append(last)
-        if dropout:
-            layers.append(Dropout(dropout))
-    layers.append(Dense(outputs, init=init or "glorot_normal"))
-    return Sequential(layers, inputs=inputs, seed=seed, dtype=dtype)
-
-
-
 
 
 def _layers(nodes: Sequence[Node]) -> list[tuple[Layer, tuple[Node, ...]]]:

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
+from tinynet import kernels
 from tinynet.errors import InputError
-from tinynet.kernels import sgd as kernels
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.typing import Array
 
@@ -84,13 +84,13 @@ class SGD:
             w, g = weight.reshape(-1), grads[name].reshape(-1)
             if self.momentum:
                 v = self.velocity[name].reshape(-1)
-                kernels.update_momentum(w, g, v, lr, l2, shrink, self.momentum, self.nesterov)
+                kernels.sgd.update_momentum(w, g, v, lr, l2, shrink, self.momentum, self.nesterov)
             else:
-                kernels.update(w, g, lr, l2, shrink)
+                kernels.sgd.update(w, g, lr, l2, shrink)
         self.steps += 1
 
     def _clip(self, grads: dict[str, Array]) -> None:
-        norm = math.sqrt(sum(kernels.sum_of_squares(g.reshape(-1)) for g in grads.values()))
+        norm = math.sqrt(sum(kernels.sgd.sum_of_squares(g.reshape(-1)) for g in grads.values()))
         assert self.clip_norm is not None
         if norm > self.clip_norm:
             for g in grads.values():

@@ -39,13 +39,13 @@ class Callback:
     """Watches a run from outside; override what is needed."""
 
     def on_backward(self, run: Run) -> None:
-        """Gradients are ready, the parameters have not moved yet; ``run.step`` updates were made before."""
+        """React to gradients: the parameters have not moved yet, ``run.step`` updates were made before."""
 
     def on_step(self, run: Run) -> None:
-        """The parameters have moved; ``run.step`` counts this update."""
+        """React to an update: the parameters have moved, ``run.step`` counts it."""
 
     def on_record(self, run: Run) -> None:
-        """A record was added to ``run.history``."""
+        """React to a record that was added to ``run.history``."""
 
 
 def fit(

@@ -32,7 +32,7 @@ def spirals(examples: int = 600, *, classes: int = 3, noise: float = 0.2, seed: 
     y = np.arange(examples) % classes
     radius = rng.uniform(0.05, 1.0, examples)
     angle = 2 * np.pi * y / classes + 4.0 * radius + rng.normal(0.0, noise, examples)
-    return Dataset(np.float32(radius * np.stack([np.cos(angle), np.sin(angle)])).T, y)
+    return Dataset((radius * np.stack([np.cos(angle), np.sin(angle)])).T.astype(np.float32), y)
 
 
 def moons(examples: int = 400, *, noise: float = 0.1, seed: Seed = 0) -> Dataset:
@@ -58,7 +58,7 @@ def moons(examples: int = 400, *, noise: float = 0.1, seed: Seed = 0) -> Dataset
     upper = np.stack([np.cos(angle), np.sin(angle)])
     lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)])
     x = np.where(y == 0, upper, lower) + rng.normal(0.0, noise, (2, examples))
-    return Dataset(np.float32(x).T, y)
+    return Dataset(x.T.astype(np.float32), y)
 
 
 def _check(examples: int, noise: float) -> None:

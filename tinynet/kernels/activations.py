@@ -14,8 +14,6 @@ from numba.extending import overload
 from tinynet.kernels.jit import OPTIONS, jit
 from tinynet.typing import Array
 
-SELU_ALPHA = 1.6732632423543772  # Klambauer et al. (2017), equation 14: mean 0 and variance 1 are a fixed point
-SELU_SCALE = 1.0507009873554805
 INV_SQRT_2 = 0.7071067811865476
 INV_SQRT_2PI = 0.3989422804014327
 

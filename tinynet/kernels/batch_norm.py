@@ -12,7 +12,15 @@ from tinynet.typing import Array
 
 @jit
 def forward(
-    x: Array, gamma: Array, beta: Array, eps: float, y: Array, x_hat: Array, mu: Array, var: Array, inv_std: Array
+    x: Array,
+    gamma: Array,
+    beta: Array,
+    eps: float,
+    y: Array,
+    x_hat: Array,
+    mu: Array,
+    var: Array,
+    inv_std: Array,
 ) -> None:
     """Normalize each feature over the batch: the paper's Algorithm 1.
 
@@ -56,9 +64,7 @@ def forward(
 
 
 @jit
-def backward(
-    dy: Array, x_hat: Array, gamma: Array, inv_std: Array, dx: Array, dgamma: Array, dbeta: Array
-) -> None:
+def backward(dy: Array, x_hat: Array, gamma: Array, inv_std: Array, dx: Array, dgamma: Array, dbeta: Array) -> None:
     """Gradients of batch normalization in training: writes ``dx``, ``dgamma``, ``dbeta``.
 
     With x_hat in hand the chain rule through mu and var collapses to one line a feature::
@@ -83,9 +89,7 @@ def backward(
 
 
 @jit
-def update_running(
-    mu: Array, var: Array, m: int, decay: float, running_mean: Array, running_var: Array
-) -> None:
+def update_running(mu: Array, var: Array, m: int, decay: float, running_mean: Array, running_var: Array) -> None:
     """Move the running statistics toward the batch's: running = decay running + (1 - decay) batch.
 
     The running variance takes the unbiased batch variance, m/(m - 1) var, as the paper's Algorithm 2 does.

@@ -28,9 +28,7 @@ def forward(x: Array, gamma: Array, beta: Array, eps: float, y: Array, x_hat: Ar
 
 
 @jit_row_sums
-def backward(
-    dy: Array, x_hat: Array, gamma: Array, inv_std: Array, dx: Array, dgamma: Array, dbeta: Array
-) -> None:
+def backward(dy: Array, x_hat: Array, gamma: Array, inv_std: Array, dx: Array, dgamma: Array, dbeta: Array) -> None:
     """Gradients of layer normalization: batch normalization's formula along rows, gamma inside the means."""
     m, features = dy.shape
     zero = dy.dtype.type(0)

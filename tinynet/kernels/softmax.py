@@ -58,4 +58,4 @@ def cross_entropy(logits: Array, labels: Array, dlogits: Array) -> float:
         dlogits[i, label] -= 1 / m
         # in double: float32 logits of +-1e4 would lose the small differences
         loss += math.log(total) - (float(logits[i, label]) - float(largest))
-    return loss / m
+    return float(loss / m)

@@ -1,19 +1,20 @@
 """Activations: one function applied to every number. The mathematics is in `tinynet.kernels.activations`."""
 
-from collections.abc import Callable
 from typing import ClassVar
 
+from tinynet import kernels
 from tinynet.errors import InputError, unknown_name
-from tinynet.kernels import activations as kernels
 from tinynet.layers.base import Layer
 from tinynet.typing import Array
 
+SELU_ALPHA = 1.6732632423543772  # Klambauer et al. (2017), equation 14: mean 0, variance 1 are a fixed point
+SELU_SCALE = 1.0507009873554805
+
 
 class Activation(Layer):
-    """y = f(x) elementwise; a subclass names its two kernels and their constants."""
+    """y = f(x) elementwise; a subclass names its pair of kernels and their constants."""
 
-    forward_kernel: ClassVar[Callable[..., None]]
-    backward_kernel: ClassVar[Callable[..., None]]
+    kernel: ClassVar[str]  # of kernel_forward and kernel_backward
     constants: tuple[float, ...] = ()
     steepest: float = 1.0  # the largest slope, where the function is not saturated
 
@@ -21,7 +22,7 @@ class Activation(Layer):
         """Return f(x), of x's shape."""
         x = self.checked(x)
         y = self.empty("y", x.shape, reuse=training)
-        type(self).forward_kernel(x, y, *self.constants)
+        getattr(kernels.activations, self.kernel + "_forward")(x, y, *self.constants)
         if training:
             self.keep(y, x, y)
         return y
@@ -30,7 +31,7 @@ class Activation(Layer):
         """Return dy f'(x)."""
         dy, x, y = self.recall(dy)
         dx = self.empty("dx", dy.shape)
-        type(self).backward_kernel(dy, x, y, dx, *self.constants)
+        getattr(kernels.activations, self.kernel + "_backward")(dy, x, y, dx, *self.constants)
         return dx
 
 
@@ -39,24 +40,21 @@ class Sigmoid(Activation):
 
     kind = "sigmoid"
     steepest = 0.25
-    forward_kernel = kernels.sigmoid_forward
-    backward_kernel = kernels.sigmoid_backward
+    kernel = "sigmoid"
 
 
 class Tanh(Activation):
     """Hyperbolic tangent, in (-1, 1)."""
 
     kind = "tanh"
-    forward_kernel = kernels.tanh_forward
-    backward_kernel = kernels.tanh_backward
+    kernel = "tanh"
 
 
 class ReLU(Activation):
     """max(x, 0)."""
 
     kind = "relu"
-    forward_kernel = kernels.leaky_relu_forward
-    backward_kernel = kernels.leaky_relu_backward
+    kernel = "leaky_relu"
     constants = (0.0,)
 
 
@@ -64,8 +62,7 @@ class LeakyReLU(Activation):
     """X where x > 0, else ``slope`` x (Maas, Hannun and Ng 2013); the slope is PyTorch's default."""
 
     kind = "leaky_relu"
-    forward_kernel = kernels.leaky_relu_forward
-    backward_kernel = kernels.leaky_relu_backward
+    kernel = "leaky_relu"
 
     def __init__(self, slope: float = 0.01) -> None:
         super().__init__()
@@ -77,8 +74,7 @@ class ELU(Activation):
     """X where x > 0, else ``alpha`` (e^x - 1) (Clevert, Unterthiner and Hochreiter 2016)."""
 
     kind = "elu"
-    forward_kernel = kernels.elu_forward
-    backward_kernel = kernels.elu_backward
+    kernel = "elu"
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
@@ -90,18 +86,16 @@ class SELU(Activation):
     """ELU with the alpha and scale that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
 
     kind = "selu"
-    forward_kernel = kernels.elu_forward
-    backward_kernel = kernels.elu_backward
-    constants = (kernels.SELU_ALPHA, kernels.SELU_SCALE)
-    steepest = kernels.SELU_ALPHA * kernels.SELU_SCALE
+    kernel = "elu"
+    constants = (SELU_ALPHA, SELU_SCALE)
+    steepest = SELU_ALPHA * SELU_SCALE
 
 
 class GELU(Activation):
     """X Phi(x), with the exact normal distribution function, not the tanh form (Hendrycks and Gimpel 2016)."""
 
     kind = "gelu"
-    forward_kernel = kernels.gelu_forward
-    backward_kernel = kernels.gelu_backward
+    kernel = "gelu"
 
 
 ACTIVATIONS: dict[str, type[Activation]] = {

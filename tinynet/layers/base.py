@@ -195,9 +195,7 @@ def float_dtype(dtype: DType) -> np.dtype[Any]:
     return resolved
 
 
-def check_array(
-    x: object, where: str, features: int | None = None, dtype: np.dtype[Any] | None = None
-) -> Array:
+def check_array(x: object, where: str, features: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
     """Return ``x`` as a float array (batch, features) or raise ShapeError or InputError naming ``where``."""
     array = np.asarray(x)
     if array.dtype not in (np.float32, np.float64):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tinynet import kernels
 from tinynet.errors import InputError
-from tinynet.kernels import batch_norm as kernels
 from tinynet.layers.base import Layer
 from tinynet.typing import Array
 
@@ -64,7 +64,7 @@ class BatchNorm(Layer):
         running_mean, running_var = self.state["running_mean"], self.state["running_var"]
         y = self.empty("y", x.shape, reuse=training)
         if not training:
-            kernels.inference(x, gamma, beta, running_mean, running_var, self.eps, y)
+            kernels.batch_norm.inference(x, gamma, beta, running_mean, running_var, self.eps, y)
             return y
 
         m = len(x)
@@ -75,8 +75,8 @@ class BatchNorm(Layer):
             )
         x_hat = self.empty("x_hat", x.shape)
         mu, var, inv_std = (self.empty(role, gamma.shape) for role in ("mu", "var", "inv_std"))
-        kernels.forward(x, gamma, beta, self.eps, y, x_hat, mu, var, inv_std)
-        kernels.update_running(mu, var, m, self.decay, running_mean, running_var)
+        kernels.batch_norm.forward(x, gamma, beta, self.eps, y, x_hat, mu, var, inv_std)
+        kernels.batch_norm.update_running(mu, var, m, self.decay, running_mean, running_var)
         self.keep(y, x_hat, inv_std)
         return y
 
@@ -85,5 +85,5 @@ class BatchNorm(Layer):
         dy, x_hat, inv_std = self.recall(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
-        kernels.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
+        kernels.batch_norm.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
         return dx

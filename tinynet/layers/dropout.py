@@ -36,9 +36,12 @@ class Dropout(Layer):
         np.greater_equal(mask, self.rate, out=mask)
         mask *= 1 / (1 - self.rate)
         self.keep(y, mask)
-        return np.multiply(x, mask, out=y)
+        np.multiply(x, mask, out=y)
+        return y
 
     def backward(self, dy: Array) -> Array:
         """Return dy for the numbers that were let through, scaled alike, and zero for the others."""
         dy, mask = self.recall(dy)
-        return np.multiply(dy, mask, out=self.empty("dx", dy.shape))
+        dx = self.empty("dx", dy.shape)
+        np.multiply(dy, mask, out=dx)
+        return dx

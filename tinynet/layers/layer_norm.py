@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from tinynet import kernels
 from tinynet.errors import InputError
-from tinynet.kernels import layer_norm as kernels
 from tinynet.layers.base import Layer
 from tinynet.typing import Array
 
@@ -39,7 +39,7 @@ class LayerNorm(Layer):
         y = self.empty("y", x.shape, reuse=training)
         x_hat = self.empty("x_hat", x.shape, reuse=training)
         inv_std = self.empty("inv_std", (len(x),), reuse=training)
-        kernels.forward(x, self.params["gamma"], self.params["beta"], self.eps, y, x_hat, inv_std)
+        kernels.layer_norm.forward(x, self.params["gamma"], self.params["beta"], self.eps, y, x_hat, inv_std)
         if training:
             self.keep(y, x_hat, inv_std)
         return y
@@ -49,5 +49,5 @@ class LayerNorm(Layer):
         dy, x_hat, inv_std = self.recall(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
-        kernels.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
+        kernels.layer_norm.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
         return dx

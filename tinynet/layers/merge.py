@@ -19,9 +19,7 @@ class Merge(Layer):
             self.build(*(np.shape(x)[-1] for x in xs), dtype=first.dtype)
         if len(xs) != len(self.features):
             raise ShapeError(f"{self.name}: was built for {len(self.features)} inputs, got {len(xs)}")
-        checked = [
-            check_array(x, self.name, width, self.dtype) for x, width in zip(xs, self.features, strict=True)
-        ]
+        checked = [check_array(x, self.name, width, self.dtype) for x, width in zip(xs, self.features, strict=True)]
         if len({len(x) for x in checked}) > 1:
             raise ShapeError(f"{self.name}: inputs have different batch sizes: {[len(x) for x in checked]}")
         return checked
@@ -37,7 +35,7 @@ class Add(Merge):
             raise ShapeError(f"{self.name}: inputs must have the same number of features, got {features}")
         return features[0]
 
-    def forward(self, *xs: Array, training: bool = False) -> Array:  # type: ignore[override]
+    def forward(self, *xs: Array, training: bool = False) -> Array:
         """Return x_1 + x_2 + ..."""
         first, *others = self.checked_all(xs)
         y = self.empty("y", first.shape, reuse=training)
@@ -64,7 +62,7 @@ class Concat(Merge):
             raise ShapeError(f"{self.name}: needs at least one input")
         return sum(features)
 
-    def forward(self, *xs: Array, training: bool = False) -> Array:  # type: ignore[override]
+    def forward(self, *xs: Array, training: bool = False) -> Array:
         """Return [x_1, x_2, ...] along the features."""
         arrays = self.checked_all(xs)
         y = self.empty("y", (len(arrays[0]), sum(self.features)), reuse=training)

@@ -1,6 +1,6 @@
 """Softmax as a layer: for predictions to read as probabilities. To train, use `SoftmaxCrossEntropy` on logits."""
 
-from tinynet.kernels import softmax as kernels
+from tinynet import kernels
 from tinynet.layers.base import Layer
 from tinynet.typing import Array
 
@@ -14,7 +14,7 @@ class Softmax(Layer):
         """Return the softmax of each row."""
         x = self.checked(x)
         y = self.empty("y", x.shape, reuse=training)
-        kernels.forward(x, y)
+        kernels.softmax.forward(x, y)
         if training:
             self.keep(y, y)
         return y
@@ -23,5 +23,5 @@ class Softmax(Layer):
         """Return dx = y (dy - sum(dy y)), row by row."""
         dy, y = self.recall(dy)
         dx = self.empty("dx", dy.shape)
-        kernels.backward(dy, y, dx)
+        kernels.softmax.backward(dy, y, dx)
         return dx
