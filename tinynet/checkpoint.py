@@ -46,7 +46,7 @@ def read(path: str | Path) -> tuple[Node, Node, np.dtype[Any], dict[str, Array]]
             layer = LAYERS[entry["layer"]](**entry["config"])
             nodes.append(layer(*(nodes[k] for k in entry["reads"])))
         return nodes[0], nodes[-1], float_dtype(metadata["dtype"]), arrays  # type: ignore[arg-type]
-    except (KeyError, IndexError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise FileFormatError(f"{path}: its architecture cannot be read ({error})") from None
 
 

@@ -23,6 +23,7 @@ class FileFormatError(InputError):
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
     """Build the error for a name that is not among the known ones, with the nearest one suggested."""
     names = list(known)
-    near = difflib.get_close_matches(str(name).lower(), names, n=1)
+    asked = str(name).lower()
+    near = difflib.get_close_matches(asked, names, n=1) or [n for n in names if asked and n.startswith(asked)]
     hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(names)}"
     return InputError(f"unknown {kind} {str(name)!r}; {hint}")

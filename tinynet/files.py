@@ -57,7 +57,7 @@ def read_json(path: str | Path) -> Any:
     """Read a JSON file; raise FileFormatError if it is none."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise FileFormatError(f"{path}: not a JSON file ({error})") from None
 
 

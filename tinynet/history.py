@@ -97,7 +97,7 @@ class History:
         try:
             columns = {name: [float(value) for value in content[name]] for name in COLUMNS[1:]}
             history = cls([int(s) for s in content["steps"]], **columns, diverged=content["diverged"] is True)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(f"{where}: not a history ({error})") from None
         if len({len(getattr(history, name)) for name in COLUMNS}) > 1:
             raise FileFormatError(f"{where}: its lists are of different lengths")

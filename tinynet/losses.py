@@ -30,7 +30,7 @@ class SoftmaxCrossEntropy:
         ShapeError, DataError
             If the targets are not one integer in range an example.
         """
-        outputs = check_array(outputs, "SoftmaxCrossEntropy")
+        outputs, targets = check_array(outputs, "SoftmaxCrossEntropy"), np.asarray(targets)
         self.check(targets, len(outputs), outputs.shape[1])
         gradient = np.empty_like(outputs)
         return kernels.softmax.cross_entropy(outputs, targets, gradient), gradient

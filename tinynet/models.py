@@ -45,7 +45,7 @@ def mlp(
         As for `Network`.
     """
     if norm not in ("batch", "layer", None):
-        raise unknown_name("norm", norm, ["batch", "layer", "none"])
+        raise unknown_name("norm (None for none)", norm, ["batch", "layer"])
     layers: list[Layer] = []
     for units in hidden:
         last = make_activation(activation)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from tinynet import checkpoint, inference
-from tinynet.errors import InputError, ShapeError, unknown_name
+from tinynet.errors import FileFormatError, InputError, ShapeError, unknown_name
 from tinynet.layers import Input, Layer, Node
 from tinynet.layers.base import check_array, float_dtype
 from tinynet.typing import Array, DType, Seed
@@ -27,6 +27,20 @@ class LiveArrays(dict[str, Array]):
         if np.shape(value) != self[name].shape:
             raise ShapeError(f"{name}: has shape {self[name].shape}, got {np.shape(value)}")
         self[name][...] = value
+
+    def update(self, *others: Any, **named: Array) -> None:
+        """Assign several arrays."""
+        for name, value in dict(*others, **named).items():
+            self[name] = value
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def _fixed(self, *_: Any) -> Any:
+        raise InputError("a network's arrays stay with it: assign to them, none can be taken out")
+
+    __delitem__ = pop = popitem = clear = _fixed
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LiveArrays, (dict(self),)
@@ -69,7 +83,7 @@ class Network:
         self._values: list[Array] = []  # every node's output in the last training forward
         self.layers: dict[str, Layer] = {}
 
-        rng = np.random.default_rng(seed)
+        # Names and shapes of the whole graph first: if a layer does not fit, no other is touched.
         features = [self.inputs]
         for layer, parents in _layers(self.nodes):
             if layer.buffers is not None:
@@ -78,17 +92,20 @@ class Network:
             layer.name = f"{layer.kind}_{number}"
             sources = tuple(position[parent] for parent in parents)
             widths = tuple(features[source] for source in sources)
-            if layer.dtype is None:
-                layer.build(*widths, seed=rng, dtype=self.dtype)
-            elif (layer.features, layer.dtype) != (widths, self.dtype):
+            if layer.dtype is not None and (layer.features, layer.dtype) != (widths, self.dtype):
                 raise ShapeError(
                     f"{layer.name}: was built for {layer.features} features of {layer.dtype}, "
                     f"gets {widths} of {self.dtype}"
                 )
             features.append(layer.output_features(*widths))
-            layer.buffers = {}
             self.layers[layer.name] = layer
             self._plan.append((layer, sources))
+
+        rng = np.random.default_rng(seed)
+        for layer, sources in self._plan:
+            if layer.dtype is None:
+                layer.build(*(features[source] for source in sources), seed=rng, dtype=self.dtype)
+            layer.buffers = {}
         self.outputs = features[-1]
         self.params, self.grads, self.state = (self._named(role) for role in ("params", "grads", "state"))
 
@@ -207,7 +224,10 @@ class Network:
             If the file is not one that `save` writes; it names the file and the reason.
         """
         inputs, outputs, dtype, arrays = checkpoint.read(path)
-        net = Network(inputs, outputs, dtype=dtype)
+        try:
+            net = Network(inputs, outputs, dtype=dtype)
+        except (ValueError, MemoryError) as error:  # InputError is a ValueError, NumPy's for impossible sizes too
+            raise FileFormatError(f"{path}: its architecture cannot be built ({error})") from None
         checkpoint.fill(path, {**net.params, **net.state}, arrays)
         return net
 

@@ -71,11 +71,15 @@ class SGD:
         """The learning rate of the next step."""
         return float(self.schedule(self.steps))
 
-    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
-        """Move every parameter, in place, along its gradient; both are dicts of arrays by the same names."""
+    def attach(self, params: dict[str, Array]) -> None:
+        """Start anew, at step 0 and without velocity, unless these are the parameters it moves already."""
         if params is not self._params:
             self._params, self.steps = params, 0
             self.velocity = {k: np.zeros_like(w) for k, w in params.items()} if self.momentum else {}
+
+    def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
+        """Move every parameter, in place, along its gradient; both are dicts of arrays by the same names."""
+        self.attach(params)
         lr = self.lr
         if self.clip_norm is not None:
             self._clip(grads)

@@ -1,9 +1,240 @@
-"""Histories and probes -> matplotlib axes (the only matplotlib import)."""
+"""Histories and probes -> matplotlib axes (the only matplotlib import).
 
+Every function draws on the axes it is given, or on new ones, and returns them. Colours are from Okabe and Ito's
+set, which the colour-blind can tell apart; line styles differ too, so that a plot survives a grey print.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
+
+from tinynet.history import History
+from tinynet.typing import Array
+
+COLORS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+LINES = ["--", "-", "-.", ":"]
+STYLE: Any = {  # readable from the back of a room
+    "font.size": 16,
+    "axes.titlesize": 20,
+    "legend.fontsize": 15,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.alpha": 0.3,
+    "lines.linewidth": 2.5,
+    "legend.framealpha": 0.9,
+    "svg.hashsalt": "tinynet",  # the same plot gives the same file
+}
+SIZE = (10.0, 6.0)
 
 
-def draw_graph(rows: Any, ax: Axes | None = None) -> Axes:
-    raise NotImplementedError
+def figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
+    """Return a figure outside pyplot, for files, with axes side by side on one scale."""
+    with mpl.rc_context(STYLE):
+        fig = Figure(figsize=(SIZE[0] * (1 if columns == 1 else 0.7 * columns), SIZE[1]), layout="constrained")
+        axes = fig.subplots(1, columns, sharey=True, squeeze=False)
+    return fig, list(axes[0])
+
+
+def save(fig: Figure, path: Path) -> list[Path]:
+    """Write the figure as PNG and SVG under ``path`` with those endings; return both."""
+    paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    with mpl.rc_context(STYLE):
+        fig.savefig(paths[0], dpi=120)
+        fig.savefig(paths[1], metadata={"Date": None})
+    return paths
+
+
+def _axes(ax: Axes | None) -> Axes:
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    with mpl.rc_context(STYLE):
+        return plt.subplots(figsize=SIZE, layout="constrained")[1]
+
+
+def _band(ax: Axes, x: Sequence[int], rows: Array, k: int, label: str) -> None:
+    """Draw the median of the rows and a band over all of them, in the k-th colour and line style."""
+    color = COLORS[k % len(COLORS)]
+    ax.plot(x, np.median(rows, axis=0), LINES[k % len(LINES)], color=color, label=label)
+    if len(rows) > 1:
+        ax.fill_between(x, rows.min(axis=0), rows.max(axis=0), color=color, alpha=0.2, linewidth=0)
+
+
+def _band_note(runs: int) -> str:
+    return f"line: median, band: all {runs} seeds" if runs > 1 else "one seed"
+
+
+@mpl.rc_context(STYLE)
+def curves(arms: Mapping[str, Sequence[History]], ax: Axes | None = None, *, title: str = "Convergence") -> Axes:
+    """Draw test accuracy against steps, one line an arm with a band over its runs; a diverged run ends in a cross.
+
+    Parameters
+    ----------
+    arms : mapping of str to sequence of History
+        The runs of each arm.
+    ax : Axes, optional
+    title : str
+    """
+    ax = _axes(ax)
+    for k, (name, histories) in enumerate(arms.items()):
+        whole = [h for h in histories if not h.diverged and h.steps]
+        color = COLORS[k % len(COLORS)]
+        if whole:
+            records = min(len(h.steps) for h in whole)  # an interrupted run has fewer
+            rows = np.array([h.validation_accuracy[:records] for h in whole])
+            label = name if len(arms) > 4 else f"{name} ({_band_note(len(whole))})"
+            _band(ax, whole[0].steps[:records], rows, k, label)
+        diverged = [h for h in histories if h.diverged]
+        for h in diverged:
+            ax.plot(h.steps[:-1], h.validation_accuracy[:-1], LINES[k % len(LINES)], color=color, alpha=0.6)
+        if diverged:
+            ends = [h.steps[-1] for h in diverged]
+            last = [h.validation_accuracy[-2] if len(h.steps) > 1 else 0.0 for h in diverged]
+            label = f"{name}: {len(diverged)} of {len(histories)} runs diverged"
+            ax.plot(ends, last, "X", color=color, markersize=14, label=label, clip_on=False)
+    ax.set(xlabel="step (one update each)", ylabel="test accuracy", title=title, ylim=(0, 1))
+    ax.set_xlim(left=0)
+    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.legend(loc="best")
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def gradient_by_layer(
+    arms: Mapping[str, tuple[Sequence[int], Array]], ax: Axes | None = None, *, title: str = ""
+) -> Axes:
+    """Draw the gradient of each hidden layer's weight on a log axis, one line an arm.
+
+    Parameters
+    ----------
+    arms : mapping of str to (layer numbers, array (runs, layers))
+        Root mean square per weight.
+    ax : Axes, optional
+    title : str
+    """
+    ax = _axes(ax)
+    for k, (name, (layers, gradients)) in enumerate(arms.items()):
+        _band(ax, layers, positive(gradients), k, f"{name} ({_band_note(len(gradients))})")
+    ax.set(xlabel="hidden layer (1 is next to the data)", ylabel="gradient, RMS per weight", title=title)
+    ax.set_yscale("log")
+    layers = next(iter(arms.values()))[0]
+    ax.set_xticks(layers if len(layers) <= 12 else np.linspace(layers[0], layers[-1], 11).round().astype(int))
+    ax.legend(loc="best")
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def gradient_over_training(steps: Sequence[int], gradients: Array, ax: Axes | None = None, *, title: str = "") -> Axes:
+    """Draw every hidden layer's gradient over training on a log axis, from dark (first layer) to light (last).
+
+    Parameters
+    ----------
+    steps : sequence of int
+    gradients : ndarray (measurements, layers)
+        Root mean square per weight.
+    ax : Axes, optional
+    title : str
+    """
+    ax = _axes(ax)
+    layers = gradients.shape[1]
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.9, layers))
+    for k in range(layers):
+        named = k in (0, layers // 2, layers - 1)
+        ax.plot(steps, positive(gradients[:, k]), color=shades[k], label=f"layer {k + 1}" if named else None)
+    ax.set(xlabel="step", ylabel="gradient, RMS per weight", title=title)
+    ax.set_yscale("log")
+    ax.set_xlim(0, 1.5 * steps[-1] if steps[-1] else 1)  # room for the legend: the lines may fill the rest
+    ax.legend(loc="center right")
+    ax.label_outer()
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def percentiles(
+    steps: Sequence[int], p15: Array, p50: Array, p85: Array, ax: Axes | None = None, *, title: str = ""
+) -> Axes:
+    """Draw the 15th, 50th and 85th percentile over training.
+
+    Parameters
+    ----------
+    steps : sequence of int
+    p15, p50, p85 : ndarray (measurements,)
+    ax : Axes, optional
+    title : str
+    """
+    ax = _axes(ax)
+    third = len(steps) // 3
+    for values, line, color, label in (
+        (p85, "--", COLORS[1], "85th percentile"),
+        (p50, "-", "black", "median"),
+        (p15, "-.", COLORS[0], "15th percentile"),
+    ):
+        ax.plot(steps, values, line, color=color, label=label)
+        ax.annotate(label, (steps[third], values[third]), (0, 12), textcoords="offset points", color=color)
+    ax.fill_between(steps, p15, p85, color="black", alpha=0.07, linewidth=0)
+    ax.set(xlabel="step", ylabel="input of the activation", title=title)
+    ax.label_outer()
+    return ax
+
+
+def positive(values: Array) -> Array:
+    """Return the values with zeros as nan: a log axis has no place for them, and a gap shows where they were."""
+    return np.where(values > 0, values, np.nan)
+
+
+@mpl.rc_context(STYLE)
+def draw_graph(rows: Sequence[tuple[str, str, tuple[str, ...], int, int]], ax: Axes | None = None) -> Axes:
+    """Draw a layer graph from the rows of `Network.describe`: the data at the top, an arrow for what is read."""
+    level: dict[str, int] = {}
+    for name, _, reads, _, _ in rows:
+        level[name] = max((level[r] + 1 for r in reads), default=0)
+    across = _columns(rows, level)
+    depth, breadth = max(level.values()) + 1, max(across.values()) - min(across.values()) + 1
+    if ax is None:
+        import matplotlib.pyplot as plt
+
+        ax = plt.subplots(figsize=(4.5 * breadth, 0.75 * depth + 0.3), layout="constrained")[1]
+    place = {name: (across[name], -level[name]) for name in level}
+    for name, settings, reads, outputs, _ in rows:
+        ax.annotate(
+            f"{name}: {outputs}" if name == "input" else f"{settings.split('(')[0]} {name.split('_')[-1]}: {outputs}",
+            place[name],
+            ha="center",
+            va="center",
+            fontsize=12,
+            bbox={"boxstyle": "round,pad=0.4", "facecolor": _fill(settings), "edgecolor": "black"},
+        )
+        for read in reads:
+            bend = 0.0 if place[read][0] == place[name][0] and level[name] - level[read] == 1 else 0.15
+            if place[read][0] == place[name][0] and level[name] - level[read] > 1:
+                bend = 0.6
+            style = {"arrowstyle": "-|>", "shrinkA": 13, "shrinkB": 13, "connectionstyle": f"arc3,rad={bend}"}
+            ax.annotate("", place[name], place[read], arrowprops=style | {"color": "black", "linewidth": 1.5})
+    ax.set_xlim(min(across.values()) - 0.6, max(across.values()) + 0.6)
+    ax.set_ylim(-depth + 0.4, 0.6)
+    ax.set_axis_off()
+    return ax
+
+
+def _columns(rows: Sequence[tuple[str, str, tuple[str, ...], int, int]], level: Mapping[str, int]) -> dict[str, float]:
+    """Return where each node stands from left to right: nodes on one level spread out around the middle."""
+    by_level: dict[int, list[str]] = {}
+    for name, *_ in rows:
+        by_level.setdefault(level[name], []).append(name)
+    return {n: k - (len(names) - 1) / 2 for names in by_level.values() for k, n in enumerate(names)}
+
+
+def _fill(settings: str) -> str:
+    kind = settings.split("(")[0]
+    tints = {"Dense": "#cfe3f1", "BatchNorm": "#f8dcc8", "LayerNorm": "#f8dcc8", "Input": "#eeeeee"}
+    return tints.get(kind, "#d9efe6" if kind not in ("Add", "Concat") else "#ffffff")

@@ -72,6 +72,7 @@ class Warmup:
     steps: int
 
     def __post_init__(self) -> None:
+        as_schedule(self.then)  # a wrong rate is found here, not later
         _positive("steps", self.steps)
 
     def __call__(self, step: int) -> float:
@@ -82,4 +83,10 @@ class Warmup:
 
 def as_schedule(lr: Schedule | float) -> Schedule:
     """Return ``lr`` as a schedule: a number is constant."""
-    return lr if callable(lr) else Constant(float(lr))
+    if callable(lr):
+        return lr
+    try:
+        rate = float(lr)
+    except (TypeError, ValueError):
+        raise InputError(f"lr must be a number or a schedule, not {lr!r}") from None
+    return Constant(rate)

@@ -112,10 +112,13 @@ def fit(
     has_batch_norm = any(isinstance(layer, BatchNorm) for layer in net.layers.values())
     batches = Batches(train, batch_size, np.random.default_rng(seed), net.dtype, 2 if has_batch_norm else 1)
     total = _total_steps(epochs, steps, batches.per_epoch)
-    every = validate_every or (batches.per_epoch if steps is None else max(1, total // 20))
+    every = validate_every
+    if every is None:
+        every = batches.per_epoch if steps is None else max(1, total // 20)
     if every < 1:
         raise InputError(f"validate_every must be at least 1, not {validate_every}")
 
+    optimizer.attach(net.params)
     run = Run(net, optimizer, history, total)
     watchers = list(callbacks)
     if progress:
@@ -130,6 +133,8 @@ def fit(
             if not math.isfinite(run.loss):
                 history.append(run.step, run.loss, math.nan, math.nan, optimizer.lr)
                 history.diverged = True
+                for watcher in watchers:
+                    watcher.on_record(run)
                 break
             net.run_backward(gradient)
             for watcher in watchers:

@@ -73,8 +73,8 @@ def _check_finite(name: str, values: Array) -> None:
     if len(bad):
         row, column = bad[0]
         raise DataError(
-            f"Dataset: {name}[{row}, {column}] is {values[row, column]}, and so are {len(bad) - 1} other values "
-            "(nan or inf); remove those examples or fill the values in"
+            f"Dataset: {name}[{row}, {column}] is {values[row, column]}; values that are nan or inf: {len(bad)}; "
+            "remove those examples or fill the values in"
         )
 
 

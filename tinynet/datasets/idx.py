@@ -32,7 +32,10 @@ def read_idx(path: str | Path) -> Array:
             f"{path}: its header says {' x '.join(map(str, shape))} values, {size} bytes, "
             f"but {len(content) - start} bytes follow; the file is damaged"
         )
-    return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    try:
+        return np.frombuffer(content, dtype, offset=start).reshape(shape)
+    except ValueError as error:  # more dimensions than NumPy has, or an empty array of impossible size
+        raise FileFormatError(f"{path}: its header gives an impossible shape ({error})") from None
 
 
 def _header(path: Path, content: bytes) -> tuple["np.dtype[np.generic]", tuple[int, ...], int]:
@@ -117,7 +120,10 @@ def load_pair(images_path: Path, labels_path: Path) -> Dataset:
         raise FileFormatError(f"{images_path}: not a file of images (it has {images.ndim} dimension)")
     if len(images) != len(labels):
         raise FileFormatError(f"{images_path} has {len(images)} images, {labels_path} {len(labels)} labels")
-    x = images.reshape(len(images), -1).astype(np.float32)
+    if images.size == 0:
+        raise FileFormatError(f"{images_path}: holds no images (its shape is {images.shape})")
+    with np.errstate(all="ignore"):  # a double too large for float32 becomes inf, and Dataset says where
+        x = images.reshape(len(images), -1).astype(np.float32)
     if images.dtype == np.uint8:
         x *= np.float32(1 / 255)
     try:

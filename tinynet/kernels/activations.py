@@ -24,7 +24,7 @@ def exp(x: float) -> float:
 
 
 def tanh(x: float) -> float:
-    """Hyperbolic tangent of one number; in float32 within 4 units in the last place."""
+    """Hyperbolic tangent of one number; in float32 within 5 units in the last place."""
     return math.tanh(x)
 
 
@@ -83,7 +83,7 @@ def _tanh(x):  # type: ignore[no-untyped-def]
 
 @jit
 def sigmoid_forward(x: Array, y: Array) -> None:
-    """Write y = 1 / (1 + e^-x)."""
+    """Write y = 1 / (1 + e^-x); in float32 within 3 units in the last place for x from -87 up."""
     one = x.dtype.type(1)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):
@@ -117,8 +117,26 @@ def tanh_backward(dy: Array, x: Array, y: Array, dx: Array) -> None:
 
 
 @jit
+def relu_forward(x: Array, y: Array) -> None:
+    """Write y = max(x, 0); a NaN stays a NaN."""
+    zero = x.dtype.type(0)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            y[i, j] = zero if x[i, j] <= 0 else x[i, j]
+
+
+@jit
+def relu_backward(dy: Array, x: Array, y: Array, dx: Array) -> None:
+    """Write dx = dy where x > 0, else 0."""
+    zero = x.dtype.type(0)
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            dx[i, j] = zero if x[i, j] <= 0 else dy[i, j]
+
+
+@jit
 def leaky_relu_forward(x: Array, y: Array, slope: float) -> None:
-    """Write y = x where x > 0, else slope x; slope 0 is ReLU."""
+    """Write y = x where x > 0, else slope x."""
     below = x.dtype.type(slope)
     for i in range(x.shape[0]):
         for j in range(x.shape[1]):

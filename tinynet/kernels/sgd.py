@@ -1,5 +1,7 @@
 """Stochastic gradient descent: one array's update."""
 
+import numpy as np
+
 from tinynet.kernels.jit import jit, jit_row_sums
 from tinynet.typing import Array
 
@@ -34,6 +36,6 @@ def sum_of_squares(g: Array) -> float:
     """Return sum(g^2) of a flat array, in double."""
     total = 0.0
     for k in range(g.size):
-        value = float(g[k])
+        value = np.float64(g[k])  # Numba's float() leaves a float32 one
         total += value * value
     return total

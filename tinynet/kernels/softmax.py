@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from tinynet.kernels.jit import jit
 from tinynet.typing import Array
 
@@ -56,6 +58,6 @@ def cross_entropy(logits: Array, labels: Array, dlogits: Array) -> float:
             dlogits[i, j] /= total * m
         label = labels[i]
         dlogits[i, label] -= 1 / m
-        # in double: float32 logits of +-1e4 would lose the small differences
-        loss += math.log(total) - (float(logits[i, label]) - float(largest))
+        # in double (Numba's float() leaves a float32 one): float32 logits of +-1e4 would lose small differences
+        loss += math.log(total) - (np.float64(logits[i, label]) - np.float64(largest))
     return float(loss / m)

@@ -24,7 +24,7 @@ class Activation(Layer):
         y = self.empty("y", x.shape, reuse=training)
         getattr(kernels.activations, self.kernel + "_forward")(x, y, *self.constants)
         if training:
-            self.keep(y, x, y)
+            self.keep(y, x, y if self.buffers is not None else y.copy())  # alone, y is the caller's
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -54,8 +54,7 @@ class ReLU(Activation):
     """max(x, 0)."""
 
     kind = "relu"
-    kernel = "leaky_relu"
-    constants = (0.0,)
+    kernel = "relu"
 
 
 class LeakyReLU(Activation):

@@ -15,8 +15,8 @@ class Merge(Layer):
     def checked_all(self, xs: tuple[Array, ...]) -> list[Array]:
         """As `Layer.checked`, for several inputs."""
         if self.dtype is None:
-            first = check_array(xs[0], self.name) if xs else np.empty((0, 0), "float32")
-            self.build(*(np.shape(x)[-1] for x in xs), dtype=first.dtype)
+            xs = tuple(check_array(x, self.name) for x in xs)
+            self.build(*(x.shape[1] for x in xs), dtype=xs[0].dtype if xs else "float32")
         if len(xs) != len(self.features):
             raise ShapeError(f"{self.name}: was built for {len(self.features)} inputs, got {len(xs)}")
         checked = [check_array(x, self.name, width, self.dtype) for x, width in zip(xs, self.features, strict=True)]
@@ -74,4 +74,4 @@ class Concat(Merge):
         """Return each input's own columns of dy."""
         (dy,) = self.recall(dy)
         columns = np.cumsum(self.features)[:-1]
-        return tuple(np.ascontiguousarray(part) for part in np.split(dy, columns, axis=1))
+        return tuple(part.copy() for part in np.split(dy, columns, axis=1))

@@ -16,7 +16,7 @@ class Softmax(Layer):
         y = self.empty("y", x.shape, reuse=training)
         kernels.softmax.forward(x, y)
         if training:
-            self.keep(y, y)
+            self.keep(y, y if self.buffers is not None else y.copy())  # alone, y is the caller's
         return y
 
     def backward(self, dy: Array) -> Array:

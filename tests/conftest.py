@@ -1,0 +1,24 @@
+"""A small data set in MNIST's own format, for tests of what reads a folder."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def idx_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """300 training and 100 test images of 6 x 6 pixels in three classes that are easy to tell apart."""
+    folder = tmp_path_factory.mktemp("idx")
+    rng = np.random.default_rng(0)
+    prototypes = rng.integers(0, 200, (3, 6, 6))
+    for part, count in (("train", 300), ("t10k", 100)):
+        labels = rng.integers(0, 3, count).astype(np.uint8)
+        images = (prototypes[labels] + rng.integers(0, 55, (count, 6, 6))).astype(np.uint8)
+        header = struct.pack(">BBBBIII", 0, 0, 8, 3, count, 6, 6)
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(header + images.tobytes()))
+        header = struct.pack(">BBBBI", 0, 0, 8, 1, count)
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+    return folder

@@ -1,0 +1,105 @@
+"""The house: imports point down only, each library has one door, the core stays an afternoon's reading."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import tinynet
+
+ROOT = Path(tinynet.__file__).parent
+HOUSE = [  # from the top floor to the ground; files on one floor do not import each other
+    {"__main__"},
+    {"cli"},
+    {"doctor", "experiments.results"},
+    {"experiments.compare", "report"},
+    {"experiments.runner"},
+    {"__init__"},
+    {"probes"},
+    {"training"},
+    {"models"},
+    {"network"},
+    {"checkpoint", "inference", "plots"},
+    {"datasets.__init__"},
+    {"datasets.mnist", "datasets.toy"},
+    {"datasets.idx"},
+    {"datasets.dataset", "history", "losses", "optimizers"},
+    {"files", "schedules", "layers.__init__", "progress"},
+    {"layers.activations", "layers.batch_norm", "layers.dense", "layers.dropout", "layers.layer_norm"}
+    | {"layers.merge", "layers.softmax"},
+    {"layers.base"},
+    {"initializers", "kernels.__init__"},
+    {"kernels.activations", "kernels.batch_norm", "kernels.layer_norm", "kernels.sgd", "kernels.softmax"},
+    {"kernels.jit"},
+    {"errors", "typing", "experiments.__init__"},
+]
+FLOOR = {name: -k for k, floor in enumerate(HOUSE) for name in floor}
+LIBRARIES = {  # who may import what, besides NumPy and the standard library
+    "numba": {"kernels.jit", "kernels.activations", "experiments.results"},
+    "matplotlib": {"plots", "network", "experiments.compare"},  # the last two for the types of what plots gives
+    "tqdm": {"progress"},
+    "safetensors": {"files"},
+    "threadpoolctl": {"doctor", "experiments.runner"},
+}
+CORE = ["network.py", "losses.py", "optimizers.py", "training.py", "layers", "kernels"]
+
+
+def modules() -> dict[str, Path]:
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
+
+
+def imported(path: Path) -> set[str]:
+    """Return every module that a file imports, inside functions too."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def inside(name: str) -> str:
+    """Return which of our files an imported name comes from."""
+    known = modules()
+    parts = name.split(".")[1:]
+    while parts:
+        for candidate in (".".join(parts), ".".join([*parts, "__init__"])):
+            if candidate in known:
+                return candidate
+        parts.pop()
+    return "__init__"
+
+
+def test_every_file_has_its_place_in_the_house() -> None:
+    assert set(modules()) == set(FLOOR)
+
+
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_imports_point_down(name: str) -> None:
+    for target in sorted(imported(modules()[name])):
+        if target.split(".")[0] != "tinynet" or target == "tinynet.__version__":
+            continue
+        below = inside(target)
+        if name.endswith("__init__") and name.split(".")[0] == below.split(".")[0]:
+            continue  # a package's face re-exports its own files
+        assert FLOOR[below] < FLOOR[name], f"{name} imports {below}, which is not below it"
+
+
+@pytest.mark.parametrize("library", sorted(LIBRARIES))
+def test_a_library_is_imported_only_in_its_place(library: str) -> None:
+    users = {name for name, path in modules().items() if any(i.split(".")[0] == library for i in imported(path))}
+    assert users <= LIBRARIES[library]
+
+
+def test_only_known_libraries_are_imported() -> None:
+    import sys
+
+    outside = {i.split(".")[0] for path in modules().values() for i in imported(path)}
+    assert outside - set(sys.stdlib_module_names) == {"tinynet", "numpy", *LIBRARIES}
+
+
+def test_the_core_stays_an_afternoons_reading() -> None:
+    files = [path for part in CORE for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py"))]
+    assert sum(len(path.read_text().splitlines()) for path in files) <= 2000

@@ -1,0 +1,288 @@
+"""The command `tinynet`: arguments in, calls down, exit codes out.
+
+Exit codes: 0 done; 1 `doctor` found a problem; 2 wrong arguments or input, said in one line; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from tinynet import __version__
+from tinynet.errors import InputError
+
+if TYPE_CHECKING:
+    from tinynet.experiments.runner import RunSettings
+
+INTERRUPTED = 130
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    args = _parser().parse_args(given)
+    args.command_line = shlex.join(["tinynet", *given])
+    command: Callable[[argparse.Namespace], int] = args.run
+    try:
+        return command(args)
+    except (InputError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as in Python's documentation
+            return 0
+        print(f"tinynet {args.name}: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"tinynet {args.name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
+
+
+# -- arguments --------------------------------------------------------------------------------------------
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="tinynet",
+        description="Train deep MLPs with and without batch normalization, and show what changed.",
+        epilog="Example: tinynet compare --depth 20 --activation relu --lr 0.3",
+    )
+    parser.add_argument("--version", action="version", version=f"tinynet {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, dest="name", metavar="COMMAND")
+
+    compare = commands.add_parser("compare", help="train both arms side by side and show what changed")
+    compare.set_defaults(run=_compare)
+    _network_arguments(compare, depth=10, norm="batch", norms=("batch", "layer"))
+    compare.add_argument("--steps", type=_positive, metavar="N", help="updates of each run (default: 5000)")
+    compare.add_argument("--seeds", type=_positive, default=3, metavar="N", help="pairs of runs (default: 3)")
+    compare.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (default: one a core)")
+    compare.add_argument("--quick", action="store_true", help="500 steps: a first look in seconds")
+    compare.add_argument(
+        "--out",
+        type=Path,
+        default=Path("tinynet-compare"),
+        metavar="DIR",
+        help="folder for results (default: %(default)s)",
+    )
+
+    train = commands.add_parser("train", help="train one network and save it")
+    train.set_defaults(run=_train)
+    _network_arguments(train, depth=3, norm="batch", norms=("batch", "layer", "none"))
+    length = train.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=_positive, metavar="N", help="passes over the data (default: 5)")
+    length.add_argument("--steps", type=_positive, metavar="N", help="updates, in place of epochs")
+    train.add_argument("--momentum", type=float, default=0.0, metavar="M", help="of SGD (default: 0)")
+    train.add_argument("--seed", type=_seed, default=0, metavar="N", help="of weights and batches (default: 0)")
+    train.add_argument(
+        "--out",
+        type=Path,
+        default=Path("net.safetensors"),
+        metavar="FILE",
+        help="the network; its history goes beside it as .csv (default: %(default)s)",
+    )
+
+    evaluate = commands.add_parser("evaluate", help="test a saved network")
+    evaluate.set_defaults(run=_evaluate)
+    evaluate.add_argument("file", type=Path, metavar="FILE", help="a network that `tinynet train` saved")
+    _data_argument(evaluate)
+
+    plot = commands.add_parser("plot", help="draw saved runs' convergence curves over each other")
+    plot.set_defaults(run=_plot)
+    plot.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="a history (.csv, .json), or a saved network beside one"
+    )
+    plot.add_argument(
+        "--out", type=Path, default=Path("curves.png"), metavar="FILE", help="PNG, SVG or PDF (default: %(default)s)"
+    )
+
+    doctor = commands.add_parser("doctor", help="say what this machine runs tinynet with, and what to mend")
+    doctor.set_defaults(run=_doctor)
+    return parser
+
+
+def _network_arguments(parser: argparse.ArgumentParser, *, depth: int, norm: str, norms: tuple[str, ...]) -> None:
+    parser.add_argument(
+        "--depth", type=_positive, default=depth, metavar="N", help="hidden layers (default: %(default)s)"
+    )
+    parser.add_argument("--width", type=_positive, default=100, metavar="N", help="units of each (default: 100)")
+    parser.add_argument(
+        "--activation", default="sigmoid", metavar="NAME", help="such as relu, tanh (default: sigmoid)"
+    )
+    parser.add_argument(
+        "--init", metavar="NAME", help="such as he_normal, 'normal(0.05)' (default: what suits the activation)"
+    )
+    parser.add_argument("--norm", choices=norms, default=norm, help="normalization (default: %(default)s)")
+    parser.add_argument("--lr", type=float, default=0.1, metavar="RATE", help="learning rate (default: 0.1)")
+    parser.add_argument("--batch-size", type=_positive, default=60, metavar="N", help="(default: 60)")
+    _data_argument(parser)
+
+
+def _data_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", metavar="DIR", help="a folder of IDX files (default: the bundled MNIST)")
+
+
+def _positive(text: str) -> int:
+    value = int(text) if text.lstrip("+-").isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def _seed(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return int(text)
+
+
+def _settings(args: argparse.Namespace, steps: int) -> RunSettings:
+    """Return run settings, checked by making what they describe: before, not after, the training."""
+    from tinynet.experiments import runner
+    from tinynet.optimizers import SGD
+
+    settings = runner.RunSettings(
+        depth=args.depth,
+        width=args.width,
+        activation=args.activation,
+        init=args.init,
+        norm=None if args.norm == "none" else args.norm,
+        lr=args.lr,
+        momentum=getattr(args, "momentum", 0.0),
+        batch_size=args.batch_size,
+        steps=steps,
+        seed=getattr(args, "seed", 0),
+        data=args.data,
+        record_every=max(1, steps // 50),
+    )
+    SGD(settings.lr, momentum=settings.momentum)
+    if settings.norm == "batch" and settings.batch_size < 2:
+        raise InputError("--batch-size must be at least 2 with batch normalization")
+    settings.network(runner.load_data(settings.data)[0])
+    return settings
+
+
+# -- commands ---------------------------------------------------------------------------------------------
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from tinynet import files
+    from tinynet.experiments import runner
+
+    out = files.writable_folder(args.out)
+    settings = _settings(args, args.steps or (500 if args.quick else 5000))
+    from tinynet.experiments import compare, results  # with matplotlib: only now, when the arguments are right
+
+    jobs = args.jobs or runner.available_cores()
+    comparison = compare.compare(settings, args.norm, args.seeds, min(jobs, 2 * args.seeds))
+    if not comparison.results:
+        raise KeyboardInterrupt
+    results.write(comparison, out, args.command_line)
+    print(aligned(comparison.table()))
+    print(f"\n{comparison.verdict()}\n\nPlots and data: {out / 'report.html'}")
+    return INTERRUPTED if any(r.interrupted for r in comparison.results) else 0
+
+
+def _train(args: argparse.Namespace) -> int:
+    import numpy as np
+
+    from tinynet import files
+    from tinynet.experiments import runner
+    from tinynet.history import History
+    from tinynet.optimizers import SGD
+    from tinynet.training import fit
+
+    files.writable_folder(args.out.parent)
+    if args.out.is_dir():
+        raise InputError(f"{args.out}: is a folder; name a file such as {args.out / 'net.safetensors'}")
+    settings = _settings(args, args.steps or 1)
+    train, test = runner.load_data(args.data)
+    net, history = settings.network(train), History()
+    steps = args.steps or (args.epochs or 5) * -(-len(train) // args.batch_size)
+    code = 0
+    try:
+        fit(
+            net,
+            train,
+            validation=test,
+            optimizer=SGD(args.lr, momentum=args.momentum),
+            steps=steps,
+            batch_size=args.batch_size,
+            seed=np.random.default_rng(args.seed),
+            progress=True,
+            history=history,
+        )
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    net.save(args.out)
+    history.to_csv(args.out.with_suffix(".csv"))
+    if history.diverged:
+        print(f"diverged after {history.steps[-1]} steps: the loss is no longer finite; try a smaller --lr")
+    elif history.steps:
+        accuracy = history.final("validation_accuracy")
+        print(f"{history.steps[-1]} steps, test accuracy {accuracy:.2%}{' (interrupted)' if code else ''}")
+    print(f"network: {args.out}, history: {args.out.with_suffix('.csv')}")
+    return code
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from tinynet import training
+    from tinynet.experiments import runner
+    from tinynet.network import Network
+
+    net = Network.load(args.file)
+    loss, accuracy = training.evaluate(net, runner.load_data(args.data)[1])
+    print(f"test loss {loss:.4f}, test accuracy {accuracy:.2%}")
+    return 0
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from tinynet import files
+    from tinynet.experiments import results
+
+    formats = (".png", ".svg", ".pdf")
+    if args.out.suffix not in formats:
+        raise InputError(f"{args.out}: the name must end in {', '.join(formats)}")
+    files.writable_folder(args.out.parent)
+    results.plot_histories(args.runs, args.out)
+    print(f"curves: {args.out}")
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from tinynet import doctor
+
+    facts, problems = doctor.examine()
+    print(aligned(facts))
+    print()
+    for problem in problems:
+        print(f"- {problem}")
+    if not problems:
+        print("No problem found.")
+    return 1 if problems else 0
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text as columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

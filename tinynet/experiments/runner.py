@@ -1,0 +1,193 @@
+"""Many runs at once: each a pure function of its settings, one process a core, one progress bar over all."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tinynet import datasets, progress
+from tinynet.datasets import Dataset
+from tinynet.errors import InputError
+from tinynet.history import History
+from tinynet.models import mlp
+from tinynet.network import Network
+from tinynet.optimizers import SGD
+from tinynet.probes import Probe
+from tinynet.training import Callback, Run, fit
+
+POLL_SECONDS = 0.1  # between looks at what the workers have done
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """Everything one training run depends on: the same settings give the same numbers."""
+
+    depth: int = 10
+    width: int = 100
+    activation: str = "sigmoid"
+    init: str | None = None
+    norm: Literal["batch", "layer"] | None = None
+    lr: float = 0.1
+    momentum: float = 0.0
+    batch_size: int = 60
+    steps: int = 5000
+    seed: int = 0
+    data: str | None = None  # a folder of IDX files; None is the bundled MNIST
+    record_every: int = 100
+
+    def network(self, train: Dataset) -> Network:
+        """Return the network before training; settings that differ only in ``norm`` start from the same weights."""
+        if self.depth < 1 or self.width < 1:
+            raise InputError(f"depth and width must be at least 1, not {self.depth} and {self.width}")
+        hidden, classes = [self.width] * self.depth, int(train.y.max()) + 1
+        return mlp(
+            train.x.shape[1],
+            hidden,
+            classes,
+            activation=self.activation,
+            norm=self.norm,
+            init=self.init,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run gave. ``interrupted`` runs hold what was recorded until then."""
+
+    settings: RunSettings
+    history: History
+    probe: Probe
+    interrupted: bool = False
+
+
+@functools.cache  # a worker does many runs on one data set
+def load_data(folder: str | None) -> tuple[Dataset, Dataset]:
+    """Return training and test set: the bundled MNIST, or those in a folder of IDX files."""
+    return datasets.mnist() if folder is None else datasets.idx(folder)
+
+
+def run(settings: RunSettings, *callbacks: Callback) -> RunResult:
+    """Train one network as its settings say, with a probe and test accuracy at every record."""
+    train, test = load_data(settings.data)
+    history, probe = History(), Probe(every=settings.record_every)
+    net = settings.network(train)
+    fit(
+        net,
+        train,
+        validation=test,
+        optimizer=SGD(settings.lr, momentum=settings.momentum),
+        steps=settings.steps,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        validate_every=settings.record_every,
+        callbacks=[probe, *callbacks],
+        history=history,
+    )
+    stopped = not history.diverged and history.steps[-1:] != [settings.steps]
+    return RunResult(settings, history, probe, interrupted=stopped)
+
+
+def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> list[RunResult]:
+    """Do the runs on ``jobs`` worker processes of one thread each, and return those that gave anything, in order.
+
+    On Ctrl-C the workers stop after their current step; what they recorded is returned, marked ``interrupted``.
+
+    Raises
+    ------
+    InputError
+        If a worker process was killed, say for want of memory.
+    """
+    context = multiprocessing.get_context("spawn")  # a forked child inherits thread pools that no longer run
+    done, stop = context.Queue(), context.Event()
+    finished: list[Future[RunResult | None]] = []
+    total = sum(s.steps for s in settings)
+    with (
+        progress.bar(total, description) as bar,
+        ProcessPoolExecutor(jobs, context, _start_worker, (done, stop)) as pool,
+    ):
+        with _without_interrupt():  # the workers inherit this: Ctrl-C is for this process to handle
+            finished = [pool.submit(_run_in_worker, s) for s in settings]
+        try:
+            waiting = set(finished)
+            while waiting:
+                waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED).not_done
+                _advance(bar, done)
+        except KeyboardInterrupt:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+    try:
+        results = [future.result() for future in finished if not future.cancelled()]
+    except BrokenProcessPool:
+        raise InputError("a worker process was killed (out of memory?); try fewer with --jobs 1") from None
+    return [result for result in results if result is not None and result.history.steps]
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+# -- in the worker processes ------------------------------------------------------------------------------
+
+_done: Any = None  # where steps are reported, and what says stop: set once when a worker starts
+_stop: Any = None
+
+
+def _start_worker(done: Any, stop: Any) -> None:
+    from threadpoolctl import threadpool_limits
+
+    global _done, _stop
+    _done, _stop = done, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threadpool_limits(1)  # two workers with two threads each get in each other's way
+
+
+def _run_in_worker(settings: RunSettings) -> RunResult | None:
+    return None if _stop.is_set() else run(settings, _Report())
+
+
+class _Report(Callback):
+    """Tells the parent of the steps made, a few times a second, and listens for its stop."""
+
+    def __init__(self) -> None:
+        self.reported, self.time = 0, time.monotonic()
+
+    def on_step(self, run: Run) -> None:
+        now = time.monotonic()
+        if now - self.time > POLL_SECONDS or run.step == run.total_steps:
+            _done.put(run.step - self.reported)
+            self.reported, self.time = run.step, now
+            run.stop = _stop.is_set()
+
+
+# -- in the parent ----------------------------------------------------------------------------------------
+
+
+def _advance(bar: Any, done: Any) -> None:
+    with contextlib.suppress(queue.Empty):
+        while True:
+            bar.update(done.get_nowait())
+
+
+@contextlib.contextmanager
+def _without_interrupt() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
