@@ -135,8 +135,10 @@ class Network:
         ShapeError, InputError
             If x has another number of features, or is not float.
         """
-        y = self.run(check_array(x, "input", self.inputs, self.dtype), training)
-        return y.copy() if training else y
+        x = check_array(x, "input", self.inputs, self.dtype)
+        if not training:
+            return self.run(x, training)
+        return self.run(x.copy(), training).copy()  # x may change before backward
 
     def backward(self, dy: Array) -> Array:
         """Return d loss / dx from ``dy`` = d loss / d output of the last training forward; write ``grads``."""

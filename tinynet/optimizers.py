@@ -85,7 +85,7 @@ class SGD:
             self._clip(grads)
         l2, shrink = (0.0, lr * self.weight_decay) if self.decoupled else (self.weight_decay, 0.0)
         for name, weight in params.items():
-            w, g = weight.reshape(-1), grads[name].reshape(-1)
+            w, g = weight.reshape(-1, copy=False), grads[name].reshape(-1, copy=False)
             if self.momentum:
                 v = self.velocity[name].reshape(-1)
                 kernels.sgd.update_momentum(w, g, v, lr, l2, shrink, self.momentum, self.nesterov)

@@ -57,6 +57,8 @@ class Cosine:
     def __post_init__(self) -> None:
         _positive("lr", self.lr)
         _positive("steps", self.steps)
+        if not 0 <= self.final < math.inf:
+            raise InputError(f"final must be a finite number of at least 0, not {self.final}")
 
     def __call__(self, step: int) -> float:
         """Return the rate after ``step`` steps."""

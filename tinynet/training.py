@@ -95,7 +95,7 @@ def fit(
     Returns
     -------
     History
-        If the loss of a batch is not finite, training ends there: ``history.diverged`` is True, the last record
+        If a batch's loss, or the validation loss, is not finite, training ends there: ``history.diverged`` is True, the last record
         has that loss, and the network keeps the weights that gave it.
 
     Raises
@@ -146,11 +146,12 @@ def fit(
                 watcher.on_step(run)
             if run.step % every == 0 or run.step == total or run.stop:
                 scores = evaluate(net, validation, loss) if validation is not None else (math.nan, math.nan)
+                history.diverged = validation is not None and not math.isfinite(scores[0])
                 history.append(run.step, math.fsum(recent) / len(recent), *scores, lr)
                 recent.clear()
                 for watcher in watchers:
                     watcher.on_record(run)
-            if run.stop:
+            if run.stop or history.diverged:
                 break
     for watcher in watchers:
         if isinstance(watcher, _Bar):
@@ -176,11 +177,12 @@ def evaluate(net: Network, data: Dataset, loss: Loss | None = None) -> tuple[flo
     loss = SoftmaxCrossEntropy() if loss is None else loss
     _check_data(net, data, loss, "data")
     total, correct = 0.0, 0
-    for start in range(0, len(data), EVALUATION_ROWS):
-        x, y = data.x[start : start + EVALUATION_ROWS], data.y[start : start + EVALUATION_ROWS]
-        outputs = net.run(np.ascontiguousarray(x, net.dtype), training=False)
-        total += loss(outputs, y)[0] * len(x)
-        correct += _correct(outputs, y)
+    with np.errstate(all="ignore"):  # a network that diverged has a loss that is not finite: that says it
+        for start in range(0, len(data), EVALUATION_ROWS):
+            x, y = data.x[start : start + EVALUATION_ROWS], data.y[start : start + EVALUATION_ROWS]
+            outputs = net.run(np.ascontiguousarray(x, net.dtype), training=False)
+            total += loss(outputs, y)[0] * len(x)
+            correct += _correct(outputs, y)
     return total / len(data), correct / len(data) if data.y.ndim == 1 else math.nan
 
 
@@ -205,10 +207,10 @@ def _check_data(net: Network, data: Dataset | None, loss: Loss, name: str) -> No
 def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
     if (epochs is None) == (steps is None):
         raise InputError("fit: give either epochs or steps")
-    total = steps if steps is not None else (epochs or 0) * per_epoch
-    if total < 1:
-        raise InputError(f"fit: {'steps' if epochs is None else 'epochs'} must be at least 1")
-    return total
+    name, given = ("steps", steps) if epochs is None else ("epochs", epochs)
+    if not isinstance(given, int | np.integer) or given < 1:
+        raise InputError(f"fit: {name} must be a whole number of at least 1, not {given}")
+    return int(given) if epochs is None else int(given) * per_epoch
 
 
 class _Bar(Callback):

@@ -91,9 +91,9 @@ class Batches:
     def __init__(
         self, data: Dataset, batch_size: int, rng: np.random.Generator, dtype: Any, at_least: int = 1
     ) -> None:
-        if batch_size < at_least:
+        if not isinstance(batch_size, int | np.integer) or batch_size < at_least:
             raise InputError(
-                f"batch_size must be at least {at_least}"
+                f"batch_size must be a whole number of at least {at_least}"
                 + (" in a network with batch normalization" if at_least > 1 else "")
                 + f", not {batch_size}"
             )

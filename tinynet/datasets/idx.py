@@ -79,7 +79,7 @@ def idx(folder: str | Path) -> tuple[Dataset, Dataset]:
     """Load a folder of four IDX files, plain or gzip: MNIST, Fashion-MNIST, an EMNIST split, or one's own.
 
     The names are MNIST's, with anything before or after: ``train-images``, ``train-labels``, ``t10k-images`` (or
-    ``test-images``), ``t10k-labels`` (``test-labels``), followed by ``-idx``.
+    ``test-images``), ``t10k-labels`` (``test-labels``), followed by ``idx``.
 
     Parameters
     ----------
@@ -100,9 +100,9 @@ def idx(folder: str | Path) -> tuple[Dataset, Dataset]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    train = load_pair(find(folder, "train-images-idx"), find(folder, "train-labels-idx"))
+    train = load_pair(find(folder, "train-images*idx"), find(folder, "train-labels*idx"))
     test = load_pair(
-        find(folder, "t10k-images-idx", "test-images-idx"), find(folder, "t10k-labels-idx", "test-labels-idx")
+        find(folder, "t10k-images*idx", "test-images*idx"), find(folder, "t10k-labels*idx", "test-labels*idx")
     )
     if train.x.shape[1] != test.x.shape[1]:
         raise FileFormatError(

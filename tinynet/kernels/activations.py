@@ -24,7 +24,7 @@ def exp(x: float) -> float:
 
 
 def tanh(x: float) -> float:
-    """Hyperbolic tangent of one number; in float32 within 5 units in the last place."""
+    """Hyperbolic tangent of one number; in float32 within 5 units in the last place, 2 below 0.5."""
     return math.tanh(x)
 
 

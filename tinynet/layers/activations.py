@@ -58,7 +58,7 @@ class ReLU(Activation):
 
 
 class LeakyReLU(Activation):
-    """X where x > 0, else ``slope`` x (Maas, Hannun and Ng 2013); the slope is PyTorch's default."""
+    """Identity where x > 0, else ``slope`` x (Maas, Hannun and Ng 2013); the slope is PyTorch's default."""
 
     kind = "leaky_relu"
     kernel = "leaky_relu"
@@ -70,7 +70,7 @@ class LeakyReLU(Activation):
 
 
 class ELU(Activation):
-    """X where x > 0, else ``alpha`` (e^x - 1) (Clevert, Unterthiner and Hochreiter 2016)."""
+    """Identity where x > 0, else ``alpha`` (e^x - 1) (Clevert, Unterthiner and Hochreiter 2016)."""
 
     kind = "elu"
     kernel = "elu"
@@ -91,7 +91,7 @@ class SELU(Activation):
 
 
 class GELU(Activation):
-    """X Phi(x), with the exact normal distribution function, not the tanh form (Hendrycks and Gimpel 2016)."""
+    """Gaussian error unit x Phi(x), with the exact normal distribution function, not the tanh form (Hendrycks and Gimpel 2016)."""
 
     kind = "gelu"
     kernel = "gelu"

@@ -32,7 +32,6 @@ class Layer:
 
     kind: ClassVar[str] = "layer"
     many_inputs: ClassVar[bool] = False  # Add and Concat take several arrays
-    stochastic: ClassVar[bool] = False  # draws random numbers in training
 
     def __init__(self) -> None:
         self.name = self.kind

@@ -17,7 +17,6 @@ class Dropout(Layer):
     """
 
     kind = "dropout"
-    stochastic = True
 
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()

@@ -1,0 +1,296 @@
+import contextlib
+import gzip
+import math
+import struct
+import time
+import tracemalloc
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinynet as tn
+from tinynet.datasets.idx import load_pair, read_idx
+
+CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+VALUES = np.array([[0, 1, 2], [3, 100, 127]])
+
+
+def idx_bytes(array, code=None):
+    """The format as its author wrote it down: magic number, sizes, values, all most significant byte first."""
+    array = np.asarray(array)
+    magic = bytes([0, 0, CODES[array.dtype.str[1:]] if code is None else code, array.ndim])
+    return magic + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def header(*shape, code=0x08):
+    return bytes([0, 0, code, len(shape)]) + struct.pack(f">{len(shape)}I", *shape)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(content, name="file-idx"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+IMAGES = np.arange(4 * 2 * 3, dtype="u1").reshape(4, 2, 3) * 10
+LABELS = np.array([3, 0, 2, 1], "u1")
+NAMES = {"train-images-idx3-ubyte": IMAGES, "train-labels-idx1-ubyte": LABELS,
+         "t10k-images-idx3-ubyte": IMAGES[:2], "t10k-labels-idx1-ubyte": LABELS[:2]}  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name, array in NAMES.items():
+        (tmp_path / name).write_bytes(idx_bytes(array))
+    return tmp_path
+
+
+# -- one file -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("dtype", CODES)
+def test_every_type_of_value_is_read_plain_and_from_gzip(written, dtype, pack):
+    array = VALUES.astype(dtype) - (0 if dtype == "u1" else 50)
+    read = read_idx(written(pack(idx_bytes(array))))
+    assert read.dtype.str[1:] == dtype
+    np.testing.assert_array_equal(read, array)
+
+
+@pytest.mark.parametrize("shape", [(24,), (4, 6), (2, 3, 4), (1, 2, 3, 4), (1, 24, 1)])
+def test_any_number_of_dimensions_is_read(written, shape):
+    array = np.arange(24, dtype="u1").reshape(shape)
+    np.testing.assert_array_equal(read_idx(written(idx_bytes(array))), array)
+
+
+def test_gzip_is_known_by_its_content_not_its_name(written):
+    np.testing.assert_array_equal(read_idx(written(gzip.compress(idx_bytes(LABELS)), "no-ending")), LABELS)
+    np.testing.assert_array_equal(read_idx(written(idx_bytes(LABELS), "plain-after-all.gz")), LABELS)
+
+
+def test_a_file_cut_short_anywhere_is_refused_by_name(written):
+    content = idx_bytes(IMAGES)
+    for length in range(len(content)):
+        with pytest.raises(tn.FileFormatError, match="cut-short: "):
+            read_idx(written(content[:length], "cut-short"))
+
+
+def test_a_gzip_file_cut_short_anywhere_is_refused_by_name(written):
+    content = gzip.compress(idx_bytes(IMAGES))
+    for length in range(len(content)):
+        with pytest.raises(tn.FileFormatError, match="cut-short: "):
+            read_idx(written(content[:length], "cut-short"))
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_bytes_to_spare_are_refused(written, pack):
+    with pytest.raises(tn.FileFormatError, match=r"file-idx: .*(24 bytes, but 25 bytes follow|more than its header)"):
+        read_idx(written(pack(idx_bytes(IMAGES) + b"\0")))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0",
+        b"PK\3\4 a zip file",
+        b"\x93NUMPY\1\0",
+        b"\0\1\x08\1\0\0\0\1x",
+        b"\0\0\x07\1\0\0\0\1x",
+        b"\0\0\x08\0",
+    ],
+)
+def test_what_is_no_idx_file_is_refused_with_its_first_bytes(written, content):
+    with pytest.raises(
+        tn.FileFormatError, match=f"not an IDX file .it starts with {content[:4].hex(' ') or 'nothing'}"
+    ):
+        read_idx(written(content))
+    with pytest.raises(tn.FileFormatError, match="not an IDX file"):
+        read_idx(written(gzip.compress(content)))
+
+
+def test_a_damaged_gzip_file_is_refused(written):
+    content = bytearray(gzip.compress(idx_bytes(np.arange(200, dtype="u1"))))
+    content[-6] ^= 1  # its checksum
+    with pytest.raises(tn.FileFormatError, match="damaged gzip file"):
+        read_idx(written(bytes(content)))
+
+
+HUGE = [
+    (2**32 - 1,),
+    (2**31, 28, 28),
+    (2**32 - 1, 2**32 - 1, 2**32 - 1),
+    (60000, 2**20),
+    (0, 2**32 - 1, 2**32 - 1, 2**32 - 1),
+]
+
+
+@pytest.mark.parametrize("code", [0x08, 0x0E])
+@pytest.mark.parametrize("shape", HUGE)
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_header_that_announces_a_huge_size_is_refused_at_once_and_without_memory(written, shape, pack, code):
+    path = written(pack(header(*shape, code=code) + bytes(100)))
+    tracemalloc.start()
+    start = time.perf_counter()
+    with pytest.raises(tn.FileFormatError, match="file-idx: "):
+        read_idx(path)
+    assert time.perf_counter() - start < 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_an_empty_array_of_impossible_size_is_refused(written):
+    with pytest.raises(tn.FileFormatError, match="impossible shape"):
+        read_idx(written(header(0, 2**32 - 1, 2**32 - 1, 2**32 - 1)))
+
+
+def test_more_dimensions_than_an_array_can_have_are_refused(written):
+    with pytest.raises(tn.FileFormatError, match="impossible shape"):
+        read_idx(written(header(*[1] * 100) + b"x"))
+
+
+def test_gzip_that_unpacks_to_far_more_than_its_header_says_is_not_unpacked(written):
+    bomb = written(gzip.compress(header(10) + bytes(50_000_000)))
+    tracemalloc.start()
+    with pytest.raises(tn.FileFormatError, match="damaged gzip file"):
+        read_idx(bomb)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+# -- images with their labels ---------------------------------------------------------------------------------
+
+
+def test_bytes_are_scaled_to_0_1_and_other_types_are_not(written):
+    labels = written(idx_bytes(LABELS), "labels")
+    data = load_pair(written(idx_bytes(IMAGES), "images"), labels)
+    np.testing.assert_allclose(data.x, IMAGES.reshape(4, 6) / 255, rtol=1e-6)
+    assert data.x.dtype == np.float32
+    np.testing.assert_array_equal(data.y, LABELS)
+    data = load_pair(written(idx_bytes(IMAGES.astype("f4")), "images"), labels)
+    np.testing.assert_array_equal(data.x, IMAGES.reshape(4, 6))
+
+
+def test_labels_in_place_of_images_and_images_in_place_of_labels_are_told(written):
+    images, labels = written(idx_bytes(IMAGES), "images"), written(idx_bytes(LABELS), "labels")
+    with pytest.raises(tn.FileFormatError, match="labels: not a file of images"):
+        load_pair(labels, labels)
+    with pytest.raises(tn.FileFormatError, match="images: not a file of labels"):
+        load_pair(images, images)
+
+
+def test_labels_that_are_no_integers_are_refused(written):
+    with pytest.raises(tn.FileFormatError, match="labels: not a file of labels"):
+        load_pair(written(idx_bytes(IMAGES), "images"), written(idx_bytes(LABELS.astype("f4")), "labels"))
+
+
+def test_another_number_of_labels_than_of_images_is_refused_with_both(written):
+    with pytest.raises(tn.FileFormatError, match=r"images has 4 images, .*labels 3 labels"):
+        load_pair(written(idx_bytes(IMAGES), "images"), written(idx_bytes(LABELS[:3]), "labels"))
+
+
+@pytest.mark.parametrize("shape", [(0, 28, 28), (4, 0, 28)])
+def test_files_without_a_single_pixel_are_refused(written, shape):
+    labels = written(idx_bytes(LABELS[: shape[0]]), "labels")
+    with pytest.raises(tn.FileFormatError, match="images: holds no images"):
+        load_pair(written(header(*shape), "images"), labels)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, 1e300])
+def test_images_that_are_not_finite_in_float32_are_refused(written, value):
+    images = IMAGES.reshape(4, 6).astype("f8")
+    images[1, 2] = value
+    with pytest.raises(tn.FileFormatError, match=r"images: .*x\[1, 2\] is (nan|inf)"):
+        load_pair(written(idx_bytes(images), "images"), written(idx_bytes(LABELS), "labels"))
+
+
+# -- a folder -------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_of_four_files_is_a_training_and_a_test_set(folder):
+    train, test = tn.datasets.idx(folder)
+    assert (len(train), len(test)) == (4, 2)
+    np.testing.assert_array_equal(train.y, LABELS)
+    assert tn.datasets.idx(str(folder))[0].x.shape == (4, 6)
+
+
+def test_names_may_have_something_before_and_after_and_say_test(tmp_path):
+    for name, array in NAMES.items():
+        other = "emnist-letters-" + name.replace("t10k", "test") + ".gz"
+        (tmp_path / other).write_bytes(gzip.compress(idx_bytes(array)))
+    train, test = tn.datasets.idx(tmp_path)
+    assert (len(train), len(test)) == (4, 2)
+
+
+def test_a_file_that_is_there_both_plain_and_gzip_is_read_plain(folder):
+    (folder / "train-images-idx3-ubyte.gz").write_bytes(b"not even gzip")
+    assert len(tn.datasets.idx(folder)[0]) == 4
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_missing_file_is_named(folder, name):
+    (folder / name).unlink()
+    part = name.rsplit("-idx", 1)[0]
+    with pytest.raises(tn.InputError, match=rf"looked for a file named \*{part}-idx\*, found no such file"):
+        tn.datasets.idx(folder)
+
+
+def test_several_files_that_match_are_named(folder):
+    (folder / "old-train-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES))
+    with pytest.raises(tn.InputError, match="more than one: old-train-images-idx3-ubyte, train-images-idx3-ubyte"):
+        tn.datasets.idx(folder)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(tn.InputError, match="nowhere: no such folder"):
+        tn.datasets.idx(tmp_path / "nowhere")
+
+
+def test_a_file_in_place_of_the_folder_is_refused(written):
+    with pytest.raises(tn.InputError, match="file-idx: no such folder"):
+        tn.datasets.idx(written(b""))
+
+
+def test_training_and_test_images_of_different_size_are_refused(folder):
+    (folder / "t10k-images-idx3-ubyte").write_bytes(idx_bytes(IMAGES[:2, :, :2]))
+    with pytest.raises(tn.FileFormatError, match="training images have 6 pixels, test images 4"):
+        tn.datasets.idx(folder)
+
+
+# -- damage of any kind ---------------------------------------------------------------------------------------
+
+DAMAGE = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6)
+VALID = [idx_bytes(IMAGES), idx_bytes(IMAGES.astype("f8")), gzip.compress(idx_bytes(IMAGES)), idx_bytes(LABELS)]
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(file=st.integers(0, len(VALID) - 1), damage=DAMAGE, in_header=st.booleans(), cut=st.integers(0, 3))
+def test_whatever_is_damaged_the_answer_is_an_array_or_a_clear_error(tmp_path_factory, file, damage, in_header, cut):
+    content = bytearray(VALID[file])
+    for place, value in damage:
+        content[place % (12 if in_header else len(content))] = value
+    folder = tmp_path_factory.getbasetemp()
+    images, labels = folder / "damaged-images", folder / "labels"
+    images.write_bytes(content[: len(content) - cut])
+    labels.write_bytes(idx_bytes(LABELS))
+    with contextlib.suppress(tn.FileFormatError):
+        data = load_pair(images, labels)
+        assert np.isfinite(data.x).all()
+        assert data.x.size <= len(content)
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(content=st.binary(max_size=300), start=st.sampled_from([b"", b"\0\0\x08\1", b"\0\0\x0d\3", b"\x1f\x8b\x08\0"]))
+def test_random_bytes_are_an_array_or_a_clear_error(tmp_path_factory, content, start):
+    path = tmp_path_factory.getbasetemp() / "random"
+    path.write_bytes(start + content)
+    with contextlib.suppress(tn.FileFormatError):
+        assert read_idx(path).nbytes <= len(content)

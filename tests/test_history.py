@@ -1,0 +1,161 @@
+import json
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tinynet as tn
+from tinynet import History
+from tinynet.history import COLUMNS
+
+
+def example():
+    history = History()
+    history.append(100, 2.3, 2.2, 0.1, 0.1)
+    history.append(200, 0.1 + 0.2, 1e-300, 0.95, 0.1)
+    history.append(300, 1e300, math.nan, math.nan, 1 / 3)
+    return history
+
+
+def diverged():
+    history = example()
+    history.append(301, math.inf, math.nan, math.nan, 0.05)
+    history.diverged = True
+    return history
+
+
+def through_csv(history, folder):
+    history.to_csv(folder / "h.csv")
+    return History.from_csv(folder / "h.csv")
+
+
+def through_json(history, folder):
+    history.to_json(folder / "h.json")
+    return History.from_json(folder / "h.json")
+
+
+@pytest.mark.parametrize("through", [through_csv, through_json])
+@pytest.mark.parametrize("make", [History, example, diverged])
+def test_a_history_comes_back_the_same(make, through, tmp_path):
+    history = through(make(), tmp_path)
+    assert repr(history) == repr(make())  # repr shows every digit, nan, and the types
+    assert {type(step) for step in history.steps} <= {int}
+
+
+@pytest.mark.parametrize("through", [through_csv, through_json])
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(records=st.lists(st.tuples(st.integers(0, 2**40), *[st.floats()] * 4), min_size=1), ended_early=st.booleans())
+def test_any_numbers_come_back_the_same(tmp_path_factory, through, records, ended_early):
+    history = History(diverged=ended_early)
+    for record in records:
+        history.append(*record)
+    assert repr(through(history, tmp_path_factory.getbasetemp())) == repr(history)
+
+
+def test_csv_is_one_row_a_record_and_marks_where_it_diverged(tmp_path):
+    diverged().to_csv(tmp_path / "h.csv")
+    assert (tmp_path / "h.csv").read_text().splitlines() == [
+        "steps,train_loss,validation_loss,validation_accuracy,lr,diverged",
+        "100,2.3,2.2,0.1,0.1,0",
+        "200,0.30000000000000004,1e-300,0.95,0.1,0",
+        "300,1e+300,nan,nan,0.3333333333333333,0",
+        "301,inf,nan,nan,0.05,1",
+    ]
+
+
+def test_json_says_nan_and_inf_as_words(tmp_path):
+    diverged().to_json(tmp_path / "h.json")
+    content = json.loads((tmp_path / "h.json").read_text(), parse_constant=pytest.fail)
+    assert content["train_loss"][-1] == "inf"
+    assert content["validation_loss"][-1] == "nan"
+    assert content["diverged"] is True
+
+
+def test_steps_to_an_accuracy_is_the_first_that_reaches_it():
+    history = History(steps=[10, 20, 30, 40], train_loss=[1] * 4, validation_loss=[1] * 4, lr=[1] * 4)
+    history.validation_accuracy = [math.nan, 0.9, 0.95, 0.91]
+    assert history.steps_to(0.9) == 20
+    assert history.steps_to(0.91) == 30
+    assert history.steps_to(0.96) is None
+    assert History().steps_to(0.0) is None
+
+
+def test_final_is_the_last_entry_or_nan():
+    assert example().final("lr") == 1 / 3
+    assert math.isnan(History().final("train_loss"))
+
+
+HEADER = ",".join([*COLUMNS, "diverged"]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "steps,loss\n1,2\n",
+        HEADER.replace("lr", "LR"),
+        HEADER + "1,2\n",
+        HEADER + "one,1,1,1,1,0\n",
+        HEADER + "1.5,1,1,1,1,0\n",
+        HEADER + "1,1,1,x,1,0\n",
+        HEADER + "1,\0,1,1,1,0\n",
+        HEADER + "1,1,1,1,1," + "9" * 200_000 + "\n",
+        HEADER + "9" * 5000 + ",1,1,1,1,0\n",
+    ],
+)
+def test_csv_that_is_no_history_is_refused_by_name(tmp_path, content):
+    (tmp_path / "bad.csv").write_text(content)
+    with pytest.raises(tn.FileFormatError, match=r"bad\.csv: (not a history|its header)"):
+        History.from_csv(tmp_path / "bad.csv")
+
+
+def test_bytes_that_are_no_text_are_refused_by_name(tmp_path):
+    (tmp_path / "bad.csv").write_bytes(HEADER.encode() + b"\xff\xfe\0")
+    with pytest.raises(tn.FileFormatError, match=r"bad\.csv: not a history"):
+        History.from_csv(tmp_path / "bad.csv")
+
+
+GOOD = {name: [1.0] for name in COLUMNS} | {"steps": [1], "diverged": False}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        "text",
+        {},
+        GOOD | {"more": 1},
+        {name: value for name, value in GOOD.items() if name != "lr"},
+        GOOD | {"lr": None},
+        GOOD | {"lr": 1.0},
+        GOOD | {"lr": ["x"]},
+        GOOD | {"lr": [[1.0]]},
+        GOOD | {"lr": [10**400]},
+        GOOD | {"steps": ["x"]},
+        GOOD | {"steps": [math.inf]},
+        GOOD | {"steps": [math.nan]},
+        GOOD | {"lr": [1.0, 2.0]},
+    ],
+)
+def test_json_that_is_no_history_is_refused_by_name(tmp_path, content):
+    (tmp_path / "bad.json").write_text(json.dumps(content))
+    with pytest.raises(tn.FileFormatError, match=r"bad\.json: (not a history|its lists)"):
+        History.from_json(tmp_path / "bad.json")
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(place=st.integers(0, 10**4), inserted=st.binary(max_size=4), removed=st.integers(0, 5))
+@pytest.mark.parametrize(("through", "read"), [(through_csv, History.from_csv), (through_json, History.from_json)])
+def test_a_damaged_file_is_a_history_or_a_clear_error(tmp_path_factory, through, read, place, inserted, removed):
+    folder = tmp_path_factory.getbasetemp()
+    through(diverged(), folder)
+    path = folder / ("h.csv" if through is through_csv else "h.json")
+    content = path.read_bytes()
+    place %= len(content)
+    path.write_bytes(content[:place] + inserted + content[place + removed :])
+    try:
+        history = read(path)
+    except tn.FileFormatError:
+        return
+    assert len({len(getattr(history, name)) for name in COLUMNS}) == 1

@@ -1,0 +1,61 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+import tinynet as tn
+
+
+def in_a_new_process(code):
+    """What the code prints as JSON; warnings are errors there too."""
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return json.loads(result.stdout)
+
+
+def test_importing_loads_neither_numba_nor_matplotlib_nor_safetensors():
+    loaded = in_a_new_process(
+        "import json, sys, tinynet; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
+    )
+    assert "tinynet" in loaded
+    assert not {"numba", "llvmlite", "matplotlib", "safetensors"} & set(loaded)
+
+
+def test_importing_leaves_numpys_settings_and_the_random_state_alone():
+    code = (
+        "import json, warnings; import numpy as np; state = lambda: (np.geterr(), np.get_printoptions(),"
+        " repr(np.random.get_state()), len(warnings.filters)); before = state(); import tinynet;"
+        " print(json.dumps(before == state()))"
+    )
+    assert in_a_new_process(code)
+
+
+def test_a_first_prediction_and_training_step_warn_of_nothing():
+    code = (
+        "import json; import tinynet as tn; data = tn.datasets.moons(20, seed=0);"
+        " history = tn.fit(tn.mlp(2, [4], 2, norm='batch', seed=0), data, steps=2, batch_size=10, seed=0);"
+        " print(json.dumps(history.steps))"
+    )
+    assert in_a_new_process(code) == [1, 2]
+
+
+@pytest.mark.parametrize("module", [tn, tn.datasets, tn.layers])
+def test_every_public_name_exists_and_is_listed_once(module):
+    for name in module.__all__:
+        assert hasattr(module, name), name
+    assert len(set(module.__all__)) == len(module.__all__)
+
+
+def test_every_public_name_says_what_it_is():
+    for name in tn.__all__:
+        assert getattr(tn, name).__doc__, name
+
+
+def test_errors_are_value_errors_so_that_one_except_catches_all():
+    for error in (tn.ShapeError, tn.DataError, tn.FileFormatError):
+        assert issubclass(error, tn.InputError)
+    assert issubclass(tn.InputError, ValueError)

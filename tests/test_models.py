@@ -1,0 +1,96 @@
+import math
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+
+
+def kinds(net):
+    return [type(layer).__name__ for layer in net.layers.values()]
+
+
+def test_a_plain_mlp_is_dense_and_activation_then_dense():
+    net = tn.mlp(4, [6, 5], 3, activation="tanh", seed=0)
+    assert kinds(net) == ["Dense", "Tanh", "Dense", "Tanh", "Dense"]
+    assert [layer.units for layer in net.layers.values() if isinstance(layer, tn.Dense)] == [6, 5, 3]
+
+
+@pytest.mark.parametrize(("norm", "layer"), [("batch", "BatchNorm"), ("layer", "LayerNorm")])
+def test_normalization_stands_just_before_each_activation(norm, layer):
+    assert kinds(tn.mlp(4, [6, 5], 3, norm=norm, seed=0)) == ["Dense", layer, "ReLU", "Dense", layer, "ReLU", "Dense"]
+
+
+def test_dropout_stands_after_each_activation():
+    net = tn.mlp(4, [6], 3, norm="batch", dropout=0.25, seed=0)
+    assert kinds(net) == ["Dense", "BatchNorm", "ReLU", "Dropout", "Dense"]
+    assert net.layers["dropout_1"].rate == 0.25
+
+
+@pytest.mark.parametrize(("norm", "hidden_bias"), [("batch", False), ("layer", True), (None, True)])
+def test_only_before_batch_norm_there_is_no_bias(norm, hidden_bias):
+    net = tn.mlp(4, [6, 5], 3, norm=norm, seed=0)
+    assert [f"dense_{k}.bias" in net.params for k in (1, 2, 3)] == [hidden_bias, hidden_bias, True]
+
+
+def test_without_hidden_layers_it_is_one_dense_layer():
+    assert kinds(tn.mlp(4, [], 3, seed=0)) == ["Dense"]
+
+
+@pytest.mark.parametrize(
+    ("activation", "gain"),
+    [("relu", 2), ("leaky_relu", 2), ("elu", 2), ("gelu", 2), ("selu", 1), ("sigmoid", None), ("tanh", None)],
+)
+def test_weights_start_as_suits_the_activation(activation, gain):
+    inputs, units = 400, 200
+    weight = tn.mlp(inputs, [units], 3, activation=activation, seed=0).params["dense_1.weight"]
+    variance = 2 / (inputs + units) if gain is None else gain / inputs  # Glorot, He and LeCun
+    assert weight.var(dtype="float64") == pytest.approx(variance, rel=5 * math.sqrt(2 / weight.size))
+
+
+def test_the_last_layer_starts_with_glorot():
+    weight = tn.mlp(10, [400], 200, seed=0).params["dense_2.weight"]
+    assert weight.var(dtype="float64") == pytest.approx(2 / 600, rel=5 * math.sqrt(2 / weight.size))
+
+
+def test_a_named_initializer_is_every_weights():
+    net = tn.mlp(4, [6], 3, init="constant(0.5)", seed=0)
+    for name in ("dense_1.weight", "dense_2.weight"):
+        assert set(net.params[name].ravel()) == {0.5}
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu", "leaky_relu", "elu", "selu", "gelu"])
+def test_every_activation_goes_by_its_name(activation):
+    net = tn.mlp(4, [6], 3, activation=activation, seed=0, dtype="float64")
+    assert f"{activation}_1" in net.layers
+    assert net.forward(np.ones((2, 4))).dtype == np.float64
+
+
+@pytest.mark.parametrize(("wrong", "near"), [("sigmod", "sigmoid"), ("ReLu", "relu"), ("leakyrelu", "leaky_relu")])
+def test_an_unknown_activation_suggests_the_near_one(wrong, near):
+    with pytest.raises(tn.InputError, match=f"unknown activation '{wrong}'; did you mean '{near}'"):
+        tn.mlp(4, [6], 3, activation=wrong)
+
+
+def test_an_activation_that_is_no_name_is_refused():
+    with pytest.raises(tn.InputError, match="give a name such as 'relu'"):
+        tn.mlp(4, [6], 3, activation=tn.ReLU)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [("batchnorm", "did you mean 'batch'"), ("none", "known: batch, layer")]
+)
+def test_an_unknown_norm_suggests_the_near_one(wrong, message):
+    with pytest.raises(tn.InputError, match=rf"unknown norm \(None for none\) '{wrong}'; {message}"):
+        tn.mlp(4, [6], 3, norm=wrong)
+
+
+def test_an_unknown_initializer_suggests_the_near_one():
+    with pytest.raises(tn.InputError, match="did you mean 'he_normal'"):
+        tn.mlp(4, [6], 3, init="he_norm")
+
+
+@pytest.mark.parametrize("settings", [{"hidden": [0]}, {"outputs": 0}, {"inputs": 0}, {"dropout": 1.0}])
+def test_sizes_below_one_and_impossible_rates_are_refused(settings):
+    with pytest.raises(tn.InputError, match=r"not (0|1\.0)"):
+        tn.mlp(**{"inputs": 4, "hidden": [6], "outputs": 3} | settings)
