@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 import os
 import signal
@@ -14,17 +16,13 @@ from tinynet import cli
 SMALL = ["--depth", "2", "--width", "8", "--batch-size", "20"]
 
 
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tinynet", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
-
-
 @pytest.fixture(scope="module")
 def compared(idx_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     out = tmp_path_factory.mktemp("compare") / "new" / "folder"
-    done = run("compare", *SMALL, "--steps", 60, "--jobs", 2, "--data", idx_folder, "--out", out)
-    assert (done.returncode, done.stderr) == (0, "")
-    return out, done.stdout
+    arguments = ["compare", *SMALL, "--steps", "60", "--jobs", "2", "--data", str(idx_folder), "--out", str(out)]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert cli.main(arguments) == 0
+    return out, printed.getvalue()
 
 
 @pytest.mark.slow

@@ -232,7 +232,9 @@ def test_a_single_left_over_example_is_used_without_batch_norm_and_left_out_with
 def test_batches_of_one_are_refused_with_batch_norm_before_training_and_fine_without():
     net = network(norm="batch")
     before = net.params["dense_1.weight"].copy()
-    with pytest.raises(tn.InputError, match="batch_size must be at least 2 in a network with batch normalization"):
+    with pytest.raises(
+        tn.InputError, match="batch_size must be a whole number of at least 2 in a network with batch normalization"
+    ):
         fit(net, batch_size=1)
     with pytest.raises(tn.DataError, match="has 1 example, batch normalization needs 2"):
         fit(net, MOONS[:1])
@@ -248,15 +250,20 @@ def test_batches_of_one_are_refused_with_batch_norm_before_training_and_fine_wit
 @pytest.mark.parametrize("loss", [tn.SoftmaxCrossEntropy(), tn.MeanSquaredError()])
 def test_a_diverging_run_ends_with_its_records_and_neither_error_nor_warning(norm, loss):
     train = MOONS if isinstance(loss, tn.SoftmaxCrossEntropy) else tn.Dataset(MOONS.x, np.eye(2)[MOONS.y])
-    net = network(norm=norm)
-    history = fit(
-        net, train, validation=train, loss=loss, optimizer=tn.SGD(1e25), steps=200, validate_every=1, progress=True
-    )
+    settings = {"loss": loss, "steps": 200, "validate_every": 1, "progress": True}
+    history = fit(network(norm=norm), train, optimizer=tn.SGD(1e25), **settings)
     assert history.diverged
     assert history.steps[-1] < 200
     assert not math.isfinite(history.train_loss[-1])
     assert all(map(math.isfinite, history.train_loss[:-1]))
     assert history.steps == [*range(1, history.steps[-1] + 1), history.steps[-1]]  # each step's, then the end
+
+    # a validation loss that is not finite tells it a step earlier
+    seen = fit(network(norm=norm), train, validation=train, optimizer=tn.SGD(1e25), **settings)
+    assert seen.diverged
+    assert seen.steps == history.steps[:-1]
+    assert not math.isfinite(seen.validation_loss[-1])
+    assert all(map(math.isfinite, [*seen.train_loss, *seen.validation_loss[:-1]]))
 
 
 def test_a_run_that_converges_is_not_called_diverged():
@@ -419,10 +426,12 @@ def test_targets_of_another_width_are_refused_for_a_regression():
     [
         ({"epochs": 1, "steps": 1}, "give either epochs or steps"),
         ({"epochs": None}, "give either epochs or steps"),
-        ({"epochs": 0}, "epochs must be at least 1"),
-        ({"steps": 0}, "steps must be at least 1"),
-        ({"epochs": -1}, "epochs must be at least 1"),
-        ({"batch_size": 0}, "batch_size must be at least 1, not 0"),
+        ({"epochs": 0}, "epochs must be a whole number of at least 1"),
+        ({"steps": 0}, "steps must be a whole number of at least 1"),
+        ({"epochs": -1}, "epochs must be a whole number of at least 1"),
+        ({"epochs": 1.5}, "epochs must be a whole number of at least 1, not 1.5"),
+        ({"batch_size": 6.0}, "batch_size must be a whole number of at least 1, not 6.0"),
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
         ({"validate_every": 0}, "validate_every must be at least 1, not 0"),
         ({"validate_every": -1}, "validate_every must be at least 1, not -1"),
     ],

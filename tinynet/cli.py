@@ -282,7 +282,3 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

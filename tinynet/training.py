@@ -95,8 +95,8 @@ def fit(
     Returns
     -------
     History
-        If a batch's loss, or the validation loss, is not finite, training ends there: ``history.diverged`` is True, the last record
-        has that loss, and the network keeps the weights that gave it.
+        If a batch's loss, or the validation loss, is not finite, training ends there: ``history.diverged`` is True,
+        the last record has that loss, and the network keeps the weights that gave it.
 
     Raises
     ------

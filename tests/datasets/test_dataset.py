@@ -191,7 +191,7 @@ def test_the_data_stays_as_it_is():
 
 @pytest.mark.parametrize("size", [0, -3])
 def test_a_batch_size_below_one_is_refused(size):
-    with pytest.raises(tn.InputError, match=f"batch_size must be at least 1, not {size}"):
+    with pytest.raises(tn.InputError, match=f"batch_size must be a whole number of at least 1, not {size}"):
         epochs(size)
 
 

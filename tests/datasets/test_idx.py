@@ -239,7 +239,7 @@ def test_a_file_that_is_there_both_plain_and_gzip_is_read_plain(folder):
 def test_a_missing_file_is_named(folder, name):
     (folder / name).unlink()
     part = name.rsplit("-idx", 1)[0]
-    with pytest.raises(tn.InputError, match=rf"looked for a file named \*{part}-idx\*, found no such file"):
+    with pytest.raises(tn.InputError, match=rf"looked for a file named \*{part}\*idx\*, found no such file"):
         tn.datasets.idx(folder)
 
 

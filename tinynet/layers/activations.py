@@ -91,7 +91,7 @@ class SELU(Activation):
 
 
 class GELU(Activation):
-    """Gaussian error unit x Phi(x), with the exact normal distribution function, not the tanh form (Hendrycks and Gimpel 2016)."""
+    """Gaussian error unit x Phi(x), exact, not the tanh form (Hendrycks and Gimpel 2016)."""
 
     kind = "gelu"
     kernel = "gelu"

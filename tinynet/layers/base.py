@@ -202,7 +202,7 @@ def check_array(x: object, where: str, features: int | None = None, dtype: np.dt
             f"{where}: needs float32 or float64 values, not {array.dtype}; convert them first "
             "(images of 0 to 255: x.astype('float32') / 255)"
         )
-    if array.ndim != 2 or (features is not None and array.shape[1] != features):
+    if array.ndim != 2 or array.shape[1] == 0 or (features is not None and array.shape[1] != features):
         expected = f"(batch, {'features' if features is None else features})"
         hint = "; one example is x[None, :]" if array.ndim == 1 else ""
         raise ShapeError(f"{where}: expects an array of shape {expected}, got {array.shape}{hint}")
