@@ -85,7 +85,7 @@ def test_a_graph_is_drawn_with_an_arrow_for_every_input() -> None:
     written = [text.get_text() for text in ax.texts]
     assert "input: 4" in written
     assert "Dense 3: 2" in written
-    arrows = [text for text in ax.texts if text.arrow_patch is not None]
+    arrows = [text for text in ax.texts if getattr(text, "arrow_patch", None) is not None]
     assert len(arrows) == sum(len(reads) for _, _, reads, _, _ in net.describe())
     plt.close("all")
 

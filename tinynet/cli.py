@@ -36,7 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args.command_line = shlex.join(["tinynet", *given])
     command: Callable[[argparse.Namespace], int] = args.run
     try:
-        return command(args)
+        code = command(args)
+        sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
+        return code
     except (InputError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as in Python's documentation

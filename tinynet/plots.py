@@ -199,42 +199,57 @@ def draw_graph(rows: Sequence[tuple[str, str, tuple[str, ...], int, int]], ax: A
     for name, _, reads, _, _ in rows:
         level[name] = max((level[r] + 1 for r in reads), default=0)
     across = _columns(rows, level)
-    depth, breadth = max(level.values()) + 1, max(across.values()) - min(across.values()) + 1
+    depth, breadth = max(level.values()) + 1, max(across.values()) + 1
     if ax is None:
         import matplotlib.pyplot as plt
 
-        ax = plt.subplots(figsize=(4.5 * breadth, 0.75 * depth + 0.3), layout="constrained")[1]
+        ax = plt.subplots(figsize=(3.5 * breadth, 0.75 * depth + 0.3), layout="constrained")[1]
     place = {name: (across[name], -level[name]) for name in level}
     for name, settings, reads, outputs, _ in rows:
-        ax.annotate(
-            f"{name}: {outputs}" if name == "input" else f"{settings.split('(')[0]} {name.split('_')[-1]}: {outputs}",
-            place[name],
+        x, y = place[name]
+        kind = settings.split("(")[0]
+        ax.text(
+            x,
+            y,
+            f"input: {outputs}" if name == "input" else f"{kind} {name.split('_')[-1]}: {outputs}",
             ha="center",
             va="center",
             fontsize=12,
-            bbox={"boxstyle": "round,pad=0.4", "facecolor": _fill(settings), "edgecolor": "black"},
+            bbox={"boxstyle": "round,pad=0.4", "facecolor": _fill(kind), "edgecolor": "black"},
         )
         for read in reads:
-            bend = 0.0 if place[read][0] == place[name][0] and level[name] - level[read] == 1 else 0.15
-            if place[read][0] == place[name][0] and level[name] - level[read] > 1:
-                bend = 0.6
-            style = {"arrowstyle": "-|>", "shrinkA": 13, "shrinkB": 13, "connectionstyle": f"arc3,rad={bend}"}
-            ax.annotate("", place[name], place[read], arrowprops=style | {"color": "black", "linewidth": 1.5})
-    ax.set_xlim(min(across.values()) - 0.6, max(across.values()) + 0.6)
+            start, end, bend = _arrow(place[read], place[name])
+            style = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "connectionstyle": f"arc3,rad={bend}"}
+            ax.annotate("", end, start, arrowprops=style | {"color": "black", "linewidth": 1.5}, zorder=0)
+    ax.set_xlim(-0.6, breadth - 0.4)
     ax.set_ylim(-depth + 0.4, 0.6)
     ax.set_axis_off()
     return ax
 
 
-def _columns(rows: Sequence[tuple[str, str, tuple[str, ...], int, int]], level: Mapping[str, int]) -> dict[str, float]:
-    """Return where each node stands from left to right: nodes on one level spread out around the middle."""
-    by_level: dict[int, list[str]] = {}
-    for name, *_ in rows:
-        by_level.setdefault(level[name], []).append(name)
-    return {n: k - (len(names) - 1) / 2 for names in by_level.values() for k, n in enumerate(names)}
+def _arrow(source: tuple[int, int], target: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """Return start, end and bend of an arrow between two boxes: down, or into the side past what stands between."""
+    (from_x, from_y), (x, y) = source, target
+    if from_y - y == 1:
+        return (from_x, from_y - 0.23), (x, y + 0.25), 0.0
+    if from_x == x:
+        return (from_x - 0.12, from_y), (x - 0.16, y), 0.45
+    return (from_x, from_y - 0.23), (x + (0.2 if from_x > x else -0.2), y), 0.0
 
 
-def _fill(settings: str) -> str:
-    kind = settings.split("(")[0]
+def _columns(rows: Sequence[tuple[str, str, tuple[str, ...], int, int]], level: Mapping[str, int]) -> dict[str, int]:
+    """Return where each node stands from left to right: below the first it reads, or right of that if it is taken."""
+    column: dict[str, int] = {}
+    taken: set[tuple[int, int]] = set()
+    for name, _, reads, _, _ in rows:
+        at = column[reads[0]] if reads else 0
+        while (at, level[name]) in taken:
+            at += 1
+        column[name] = at
+        taken.add((at, level[name]))
+    return column
+
+
+def _fill(kind: str) -> str:
     tints = {"Dense": "#cfe3f1", "BatchNorm": "#f8dcc8", "LayerNorm": "#f8dcc8", "Input": "#eeeeee"}
     return tints.get(kind, "#d9efe6" if kind not in ("Add", "Concat") else "#ffffff")
