@@ -13,7 +13,9 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"cli"},
     {"doctor", "experiments.results"},
     {"experiments.compare", "report"},
-    {"experiments.runner"},
+    {"experiments.experiment"},
+    {"experiments.runner", "experiments.sweep"},
+    {"experiments.runs"},
     {"__init__"},
     {"probes"},
     {"training"},
@@ -36,10 +38,11 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
 FLOOR = {name: -k for k, floor in enumerate(HOUSE) for name in floor}
 LIBRARIES = {  # who may import what, besides NumPy and the standard library
     "numba": {"kernels.jit", "kernels.activations", "experiments.results"},
-    "matplotlib": {"plots", "network", "experiments.compare"},  # the last two for the types of what plots gives
+    # besides plots only for the types of what it gives
+    "matplotlib": {"plots", "network", "experiments.compare", "experiments.experiment"},
     "tqdm": {"progress"},
     "safetensors": {"files"},
-    "threadpoolctl": {"doctor", "experiments.runner"},
+    "threadpoolctl": {"doctor", "experiments.runner", "experiments.sweep"},
 }
 CORE = ["network.py", "losses.py", "optimizers.py", "training.py", "layers", "kernels"]
 

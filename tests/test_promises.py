@@ -7,8 +7,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 import tinynet as tn
-from tinynet.experiments import runner
-from tinynet.experiments.runner import RunSettings
+from tinynet.experiments import runs
+from tinynet.experiments.runs import RunSettings
 
 pytestmark = pytest.mark.slow
 
@@ -20,8 +20,8 @@ def one_thread():
 
 
 def test_by_default_only_the_normalized_arm_learns() -> None:
-    plain = runner.run(RunSettings(norm=None)).history
-    normalized = runner.run(RunSettings(norm="batch")).history
+    plain = runs.run(RunSettings(norm=None)).history
+    normalized = runs.run(RunSettings(norm="batch")).history
     assert plain.final("validation_accuracy") < 0.15
     assert normalized.final("validation_accuracy") > 0.95
 

@@ -17,7 +17,7 @@ from tinynet import __version__
 from tinynet.errors import InputError
 
 if TYPE_CHECKING:
-    from tinynet.experiments.runner import RunSettings
+    from tinynet.experiments.runs import RunSettings
 
 INTERRUPTED = 130
 
@@ -154,10 +154,10 @@ def _seed(text: str) -> int:
 
 def _settings(args: argparse.Namespace, steps: int) -> RunSettings:
     """Return run settings, checked by making what they describe: before, not after, the training."""
-    from tinynet.experiments import runner
+    from tinynet.experiments import runs
     from tinynet.optimizers import SGD
 
-    settings = runner.RunSettings(
+    settings = runs.RunSettings(
         depth=args.depth,
         width=args.width,
         activation=args.activation,
@@ -174,7 +174,7 @@ def _settings(args: argparse.Namespace, steps: int) -> RunSettings:
     SGD(settings.lr, momentum=settings.momentum)
     if settings.norm == "batch" and settings.batch_size < 2:
         raise InputError("--batch-size must be at least 2 with batch normalization")
-    settings.network(runner.load_data(settings.data)[0])
+    settings.network(runs.load_data(settings.data)[0])
     return settings
 
 
@@ -203,7 +203,7 @@ def _train(args: argparse.Namespace) -> int:
     import numpy as np
 
     from tinynet import files
-    from tinynet.experiments import runner
+    from tinynet.experiments import runs
     from tinynet.history import History
     from tinynet.optimizers import SGD
     from tinynet.training import fit
@@ -212,7 +212,7 @@ def _train(args: argparse.Namespace) -> int:
     if args.out.is_dir():
         raise InputError(f"{args.out}: is a folder; name a file such as {args.out / 'net.safetensors'}")
     settings = _settings(args, args.steps or 1)
-    train, test = runner.load_data(args.data)
+    train, test = runs.load_data(args.data)
     net, history = settings.network(train), History()
     steps = args.steps or (args.epochs or 5) * -(-len(train) // args.batch_size)
     code = 0
@@ -243,11 +243,11 @@ def _train(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from tinynet import training
-    from tinynet.experiments import runner
+    from tinynet.experiments import runs
     from tinynet.network import Network
 
     net = Network.load(args.file)
-    loss, accuracy = training.evaluate(net, runner.load_data(args.data)[1])
+    loss, accuracy = training.evaluate(net, runs.load_data(args.data)[1])
     print(f"test loss {loss:.4f}, test accuracy {accuracy:.2%}")
     return 0
 

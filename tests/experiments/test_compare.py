@@ -7,7 +7,7 @@ import pytest
 import tinynet as tn
 from tinynet.experiments import compare
 from tinynet.experiments.compare import Comparison
-from tinynet.experiments.runner import RunResult, RunSettings
+from tinynet.experiments.runs import RunResult, RunSettings
 
 BASE = RunSettings(depth=3, steps=20)
 

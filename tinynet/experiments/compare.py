@@ -13,7 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinynet import plots
-from tinynet.experiments.runner import RunResult, RunSettings, run_all
+from tinynet.experiments.runner import run_all
+from tinynet.experiments.runs import RunResult, RunSettings
 from tinynet.history import History
 
 ARM_NAMES = {None: "plain", "batch": "batch norm", "layer": "layer norm"}

@@ -31,10 +31,14 @@ def write(comparison: Comparison, folder: Path, command: str) -> None:
     for name, figure in draw(comparison).items():
         _, svg = plots.save(figure, folder / name)
         pictures.append(report.Picture(svg, CAPTIONS[name].format(**settings)))
-    del settings["norm"], settings["seed"]
+    for key in ("norm", "seed", "probed"):
+        del settings[key]
     seeds = sorted({result.settings.seed for result in comparison.results})
     unset = {"init": "what suits the activation", "data": "the bundled MNIST"}
-    facts = [[key.replace("_", " "), str(unset[key] if value is None else value)] for key, value in settings.items()]
+    facts = [
+        [key.replace("_", " "), unset.get(key, "all") if value is None else str(value)]
+        for key, value in settings.items()
+    ]
     facts.append(["seeds", ", ".join(map(str, seeds))])
     facts.append(
         ["versions", f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"]

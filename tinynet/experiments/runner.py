@@ -1,9 +1,8 @@
-"""Many runs at once: each a pure function of its settings, one process a core, one progress bar over all."""
+"""A few runs watched live: one process a core, one bar over all steps, and Ctrl-C keeps what was recorded."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import multiprocessing
 import os
 import queue
@@ -13,90 +12,14 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from tinynet import datasets, progress
-from tinynet.datasets import Dataset
+from tinynet import progress
 from tinynet.errors import InputError
-from tinynet.history import History
-from tinynet.models import mlp
-from tinynet.network import Network
-from tinynet.optimizers import SGD
-from tinynet.probes import Probe
-from tinynet.training import Callback, Run, fit
+from tinynet.experiments.runs import RunResult, RunSettings, run
+from tinynet.training import Callback, Run
 
 POLL_SECONDS = 0.1  # between looks at what the workers have done
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """Everything one training run depends on: the same settings give the same numbers."""
-
-    depth: int = 10
-    width: int = 100
-    activation: str = "sigmoid"
-    init: str | None = None
-    norm: Literal["batch", "layer"] | None = None
-    lr: float = 0.1
-    momentum: float = 0.0
-    batch_size: int = 60
-    steps: int = 5000
-    seed: int = 0
-    data: str | None = None  # a folder of IDX files; None is the bundled MNIST
-    record_every: int = 100
-
-    def network(self, train: Dataset) -> Network:
-        """Return the network before training; settings that differ only in ``norm`` start from the same weights."""
-        if self.depth < 1 or self.width < 1:
-            raise InputError(f"depth and width must be at least 1, not {self.depth} and {self.width}")
-        hidden, classes = [self.width] * self.depth, int(train.y.max()) + 1
-        return mlp(
-            train.x.shape[1],
-            hidden,
-            classes,
-            activation=self.activation,
-            norm=self.norm,
-            init=self.init,
-            seed=self.seed,
-        )
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What one run gave. ``interrupted`` runs hold what was recorded until then."""
-
-    settings: RunSettings
-    history: History
-    probe: Probe
-    interrupted: bool = False
-
-
-@functools.cache  # a worker does many runs on one data set
-def load_data(folder: str | None) -> tuple[Dataset, Dataset]:
-    """Return training and test set: the bundled MNIST, or those in a folder of IDX files."""
-    return datasets.mnist() if folder is None else datasets.idx(folder)
-
-
-def run(settings: RunSettings, *callbacks: Callback) -> RunResult:
-    """Train one network as its settings say, with a probe and test accuracy at every record."""
-    train, test = load_data(settings.data)
-    history, probe = History(), Probe(every=settings.record_every)
-    net = settings.network(train)
-    fit(
-        net,
-        train,
-        validation=test,
-        optimizer=SGD(settings.lr, momentum=settings.momentum),
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        validate_every=settings.record_every,
-        callbacks=[probe, *callbacks],
-        history=history,
-    )
-    stopped = not history.diverged and history.steps[-1:] != [settings.steps]
-    return RunResult(settings, history, probe, interrupted=stopped)
 
 
 def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> list[RunResult]:

@@ -1,0 +1,70 @@
+"""What an experiment is: runs, and a function from their results to a verdict, a table and figures."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tinynet.experiments.sweep import Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Outcome = Literal["holds", "does not hold", "not shown"]
+Results = Mapping[Any, dict[str, Any]]  # settings -> result; a run that failed is not in it
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a claim holds, in one sentence with the figure and its interval: computed, never written by hand."""
+
+    outcome: Outcome
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One claim, and how it is put to the test.
+
+    Attributes
+    ----------
+    name : str
+        As in ``tinynet run NAME``.
+    title, claim : str
+        What is claimed, in a few words and in a sentence.
+    method : str
+        What is run, what is measured, and when the claim holds.
+    runs : callable
+        From ``quick`` to the runs' settings, at least three paired seeds.
+    verdict, table, draw : callable
+        From the results to the verdict, to rows of text with the header first, and to figures by name.
+    captions : mapping of str to str
+        Of the figures, by name.
+    """
+
+    name: str
+    title: str
+    claim: str
+    method: str
+    runs: Callable[[bool], Sequence[Settings]]
+    verdict: Callable[[Results], Verdict]
+    table: Callable[[Results], list[list[str]]]
+    draw: Callable[[Results], dict[str, Figure]]
+    captions: Mapping[str, str]
+
+
+def interval(values: Sequence[float], form: str = "{:.3g}") -> str:
+    """Return the median and, of several values, the range over all seeds: the interval that verdicts quote."""
+    if not values:
+        return "no run"
+    low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
+    return middle if len(values) == 1 else f"{middle} (range {low} to {high} over {len(values)} seeds)"
+
+
+def decide(better: Sequence[bool]) -> Outcome:
+    """Return the outcome of paired seeds: all for the claim, all against it, or mixed or fewer than three."""
+    if len(better) < 3 or len(set(better)) > 1:
+        return "not shown"
+    return "holds" if better[0] else "does not hold"
