@@ -8,14 +8,28 @@ import pytest
 import tinynet
 
 ROOT = Path(tinynet.__file__).parent
+CLAIMS = {  # one file a claim
+    f"experiments.{claim}"
+    for claim in (
+        "dissection",
+        "figure_1",
+        "initialization",
+        "learning_rate",
+        "prediction_cost",
+        "regularization",
+        "statistics_at_test_time",
+        "vanishing_gradients",
+    )
+}
 HOUSE = [  # from the top floor to the ground; files on one floor do not import each other
     {"__main__"},
     {"cli"},
-    {"doctor", "experiments.results"},
-    {"experiments.compare", "report"},
-    {"experiments.experiment"},
+    {"doctor", "experiments.suite"},
+    {"experiments.results"},
+    {"experiments.compare", "experiments.lab", "report"} | CLAIMS,
+    {"experiments.experiment", "experiments.variants"},
     {"experiments.runner", "experiments.sweep"},
-    {"experiments.runs"},
+    {"experiments.executors", "experiments.runs"},
     {"__init__"},
     {"probes"},
     {"training"},
@@ -39,9 +53,10 @@ FLOOR = {name: -k for k, floor in enumerate(HOUSE) for name in floor}
 LIBRARIES = {  # who may import what, besides NumPy and the standard library
     "numba": {"kernels.jit", "kernels.activations", "experiments.results"},
     # besides plots only for the types of what it gives
-    "matplotlib": {"plots", "network", "experiments.compare", "experiments.experiment"},
+    "matplotlib": {"plots", "network", "experiments.compare", "experiments.experiment"} | CLAIMS,
     "tqdm": {"progress"},
     "safetensors": {"files"},
+    "distributed": {"experiments.executors"},
     "threadpoolctl": {"doctor", "experiments.runner", "experiments.sweep"},
 }
 CORE = ["network.py", "losses.py", "optimizers.py", "training.py", "layers", "kernels"]

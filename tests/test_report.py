@@ -1,5 +1,6 @@
 import base64
 import html.parser
+import json
 from pathlib import Path
 
 from tinynet import report
@@ -24,38 +25,54 @@ class Page(html.parser.HTMLParser):
         self.text.append(data)
 
 
-def write(tmp_path: Path) -> Page:
+def section(tmp_path: Path) -> report.Section:
     svg = tmp_path / "plot.svg"
     svg.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
-    path = tmp_path / "report.html"
-    report.write(
-        path,
+    return report.Section(
+        name="first",
         title="A < B",
         verdict="Holds: 5 > 3 & so on.",
+        text="What was run.",
         table=[["arm", "accuracy"], ["plain", "<10 %>"]],
         pictures=[report.Picture(svg, 'a "caption"')],
         command="tinynet compare --init 'normal(0.05)'",
         facts=[["seeds", "0, 1"]],
+        data='{"a": 1}',
     )
-    return Page(path.read_text(encoding="utf-8"))
 
 
 def test_the_page_says_everything_and_escapes_it(tmp_path: Path) -> None:
-    text = write(tmp_path).text
+    report.write(tmp_path / "report.html", title="All & more", sections=[section(tmp_path)])
+    text = Page((tmp_path / "report.html").read_text(encoding="utf-8")).text
     for expected in (
+        "All & more",
         "A < B",
         "Holds: 5 > 3 & so on.",
         "<10 %>",
         'a "caption"',
         "tinynet compare --init 'normal(0.05)'",
+        "0, 1",
     ):
         assert expected in text
 
 
 def test_the_page_needs_no_other_file(tmp_path: Path) -> None:
-    page = write(tmp_path)
-    assert page.links == []
+    summary = [["claim", "verdict"], ["A < B", "holds"]]
+    report.write(tmp_path / "report.html", title="All", sections=[section(tmp_path)], summary=summary)
+    page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+    link, data = page.links
+    assert link == "#first"
+    assert json.loads(base64.b64decode(data.split(",")[1])) == {"a": 1}
     (image,) = page.images
-    kind, data = image.split(",")
+    kind, svg = image.split(",")
     assert kind == "data:image/svg+xml;base64"
-    assert base64.b64decode(data) == (tmp_path / "plot.svg").read_bytes()
+    assert base64.b64decode(svg) == (tmp_path / "plot.svg").read_bytes()
+
+
+def test_no_text_in_the_labs_data_can_end_its_script(tmp_path: Path) -> None:
+    lab = {"axes": {}, "labels": {}, "arms": ["</script><b>"], "steps": [], "runs": {}}
+    report.write(tmp_path / "report.html", title="All", sections=[section(tmp_path)], lab=lab)
+    content = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "</script><b>" not in content
+    found = content.split('id="lab-data">')[1].split("</script>")[0]
+    assert json.loads(found) == lab

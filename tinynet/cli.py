@@ -1,6 +1,7 @@
 """The command `tinynet`: arguments in, calls down, exit codes out.
 
-Exit codes: 0 done; 1 `doctor` found a problem; 2 wrong arguments or input, said in one line; 130 interrupted.
+Exit codes: 0 done; 1 `doctor` found a problem, or a run failed; 2 wrong arguments or input, said in one line;
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tinynet.errors import InputError
 
 if TYPE_CHECKING:
     from tinynet.experiments.runs import RunSettings
+    from tinynet.experiments.sweep import Settings, Sweep
 
 INTERRUPTED = 130
 
@@ -113,6 +115,18 @@ def _parser() -> _Parser:
         "--out", type=Path, default=Path("curves.png"), metavar="FILE", help="PNG, SVG or PDF (default: %(default)s)"
     )
 
+    experiment = commands.add_parser("run", help="put claims about batch normalization to the test")
+    experiment.set_defaults(run=_run)
+    experiment.add_argument("experiments", nargs="+", metavar="NAME", help="experiments, as `tinynet list` names them")
+    _sweep_arguments(experiment)
+
+    listing = commands.add_parser("list", help="list the experiments and the claims they test")
+    listing.set_defaults(run=_list)
+
+    report = commands.add_parser("report", help="run every experiment and write one page with all verdicts")
+    report.set_defaults(run=_report)
+    _sweep_arguments(report)
+
     doctor = commands.add_parser("doctor", help="say what this machine runs tinynet with, and what to mend")
     doctor.set_defaults(run=_doctor)
     return parser
@@ -133,6 +147,19 @@ def _network_arguments(parser: argparse.ArgumentParser, *, depth: int, norm: str
     parser.add_argument("--lr", type=float, default=0.1, metavar="RATE", help="learning rate (default: 0.1)")
     parser.add_argument("--batch-size", type=_positive, default=60, metavar="N", help="(default: 60)")
     _data_argument(parser)
+
+
+def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--quick", action="store_true", help="the quick form: seconds in place of minutes")
+    parser.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (default: one a core)")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, in place of processes here")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("tinynet-results"),
+        metavar="DIR",
+        help="folder for results; finished runs are kept there (default: %(default)s)",
+    )
 
 
 def _data_argument(parser: argparse.ArgumentParser) -> None:
@@ -263,6 +290,62 @@ def _plot(args: argparse.Namespace) -> int:
     results.plot_histories(args.runs, args.out)
     print(f"curves: {args.out}")
     return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    from tinynet.experiments import suite
+
+    print(aligned(suite.listed()))
+    return 0
+
+
+def _run(args: argparse.Namespace) -> int:
+    from tinynet import files
+    from tinynet.experiments import suite
+
+    experiments = suite.find(args.experiments)
+    out = files.writable_folder(args.out)
+    sweep = _sweep(args, [settings for e in experiments for settings in e.runs(args.quick)], out)
+    for experiment in experiments:
+        _, section = suite.write(experiment, sweep, quick=args.quick, out=out)
+        print(f"{experiment.title}\n\n{aligned(section.table)}\n\n{section.verdict}\n")
+    print(f"Plots and data: {out}")
+    return _failures(sweep)
+
+
+def _report(args: argparse.Namespace) -> int:
+    from tinynet import files
+    from tinynet.experiments import lab, suite
+
+    out = files.writable_folder(args.out)
+    runs = [settings for e in suite.EXPERIMENTS.values() for settings in e.runs(args.quick)]
+    sweep = _sweep(args, [*runs, *lab.runs(args.quick)], out)
+    summary = suite.write_report(sweep, quick=args.quick, out=out)
+    print(aligned([row[:2] for row in summary]))
+    print(f"\nThe page: {out / 'report.html'}")
+    return _failures(sweep)
+
+
+def _sweep(args: argparse.Namespace, runs: Sequence[Settings], out: Path) -> Sweep:
+    """Do the runs on this machine's cores or on a Dask cluster."""
+    from tinynet.experiments import runner, sweep
+
+    store = out / "runs"
+    if args.scheduler:
+        from tinynet.experiments.executors import scheduler_executor
+
+        with scheduler_executor(args.scheduler) as executor:
+            return sweep.run_sweep(runs, store=store, executor=executor)
+    return sweep.run_sweep(runs, store=store, jobs=args.jobs or runner.available_cores())
+
+
+def _failures(sweep: Sweep) -> int:
+    """Say which runs failed; return the exit code."""
+    from tinynet.experiments import suite
+
+    for line in suite.unfinished(sweep):
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if sweep.failures else 0
 
 
 def _doctor(args: argparse.Namespace) -> int:

@@ -253,3 +253,170 @@ def _columns(rows: Sequence[tuple[str, str, tuple[str, ...], int, int]], level: 
 def _fill(kind: str) -> str:
     tints = {"Dense": "#cfe3f1", "BatchNorm": "#f8dcc8", "LayerNorm": "#f8dcc8", "Input": "#eeeeee"}
     return tints.get(kind, "#d9efe6" if kind not in ("Add", "Concat") else "#ffffff")
+
+
+@mpl.rc_context(STYLE)
+def lines_with_bands(
+    arms: Mapping[str, tuple[Sequence[float], Array]],
+    ax: Axes | None = None,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    logx: bool = False,
+    logy: bool = False,
+    points: bool = False,
+    theory: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    crosses: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+) -> Axes:
+    """Draw one line an arm, the median of its runs at each x, with a band over all of them.
+
+    Parameters
+    ----------
+    arms : mapping of str to (x, array (runs, x))
+        A nan is a run that is missing there; a line has a gap where all are.
+    ax : Axes, optional
+    xlabel, ylabel, title : str
+    logx, logy : bool
+        For a log axis.
+    points : bool
+        Draw points with bars in place of lines with bands: for measurements upon a line of ``theory``.
+    theory : mapping of str to (x, y), optional
+        Thin black lines, one style each, without a band.
+    crosses : mapping of str to (x, y), optional
+        What is marked with a cross, such as diverged runs; in the colour of the arm whose name it begins with.
+    """
+    ax = _axes(ax)
+    ax.set_xscale("log" if logx else "linear")
+    ax.set_yscale("log" if logy else "linear")
+    for k, (label, (x, y)) in enumerate((theory or {}).items()):
+        ax.plot(x, y, LINES[(k + 1) % len(LINES)], color="black", linewidth=1.5, label=label)
+    colors: dict[str, str] = {}
+    for k, (name, (x, rows)) in enumerate(arms.items()):
+        colors[name] = COLORS[k % len(COLORS)]
+        columns = [column[~np.isnan(column)] for column in (positive(rows) if logy else rows).T]
+        low, middle, high = (
+            np.array([f(column) if len(column) else np.nan for column in columns]) for f in (np.min, np.median, np.max)
+        )
+        if points:
+            note = _band_note(len(rows)).replace("line:", "point:").replace("band:", "bar:")
+            style: Any = {"fmt": "os^D"[k % 4], "markersize": 10, "capsize": 6, "color": colors[name]}
+            ax.errorbar(x, middle, [middle - low, high - middle], label=f"{name} ({note})", **style)
+            continue
+        line, color = LINES[k % len(LINES)], colors[name]
+        ax.plot(x, middle, line, color=color, label=f"{name} ({_band_note(len(rows))})", marker="o")
+        ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+    for label, (x, y) in (crosses or {}).items():
+        color = next((c for name, c in colors.items() if label.startswith(name)), "black")
+        ax.plot(x, y, "X", color=color, markersize=14, label=label, clip_on=False)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    ax.legend(loc="best")
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def dots(
+    groups: Mapping[str, Mapping[str, Sequence[float]]],
+    ax: Axes | None = None,
+    *,
+    ylabel: str,
+    xlabel: str = "arm",
+    title: str = "",
+    percent: bool = False,
+) -> Axes:
+    """Draw a dot for every run and a bar at their median, one column an arm, in one colour for each kind.
+
+    Parameters
+    ----------
+    groups : mapping of str to mapping of str to sequence of float
+        Kind (such as train and test), then arm: one value a run; one that is not finite is not drawn.
+    ax : Axes, optional
+    ylabel, xlabel, title : str
+    percent : bool
+        Write shares as percentages.
+    """
+    ax = _axes(ax)
+    names = list(dict.fromkeys(name for arms in groups.values() for name in arms))
+    for k, (kind, arms) in enumerate(groups.items()):
+        color, label = COLORS[k % len(COLORS)], f"{kind} (dot: one seed, bar: median)"
+        for name, runs in arms.items():
+            values, middle = [v for v in runs if np.isfinite(v)], names.index(name)
+            if values:
+                x = middle + np.linspace(-0.12, 0.12, len(values)) * (len(values) > 1)
+                ax.plot(x, values, "os^D"[k % 4], color=color, alpha=0.7, markersize=10, label=label)
+                ax.hlines(float(np.median(values)), middle - 0.3, middle + 0.3, color=color, linewidth=4)
+                label = ""
+    ax.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=13)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(-0.6, len(names) - 0.4))
+    if percent:
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="best")
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def histograms(edges: Sequence[float], counts: Array, ax: Axes | None = None, *, xlabel: str, title: str = "") -> Axes:
+    """Draw the histogram of each layer's values above one another, the layer next to the data at the bottom.
+
+    Parameters
+    ----------
+    edges : sequence of float
+        Of the bins, one more than there are.
+    counts : ndarray (layers, bins)
+        Every histogram is scaled to its own highest bin, so that a narrow one does not hide the others.
+    ax : Axes, optional
+    xlabel, title : str
+    """
+    ax = _axes(ax)
+    shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(counts)))
+    for layer, (row, shade) in enumerate(zip(counts, shades, strict=True), start=1):
+        height = layer + 0.85 * np.asarray(row) / max(np.max(row), 1)
+        ax.stairs(height, edges, baseline=layer, fill=True, color=shade, alpha=0.85)
+        ax.axhline(layer, color="black", linewidth=0.8)
+    ax.set(xlabel=xlabel, ylabel="hidden layer (1 is next to the data)", title=title)
+    ax.set_yticks(range(1, len(counts) + 1))
+    ax.locator_params(axis="x", nbins=5)
+    ax.grid(False)
+    ax.label_outer()
+    return ax
+
+
+@mpl.rc_context(STYLE)
+def heat_map(
+    x: Sequence[float],
+    y: Sequence[float],
+    values: Array,
+    ax: Axes | None = None,
+    *,
+    xlabel: str,
+    ylabel: str,
+    title: str = "",
+    colorbar: str = "",
+) -> Axes:
+    """Draw shares between 0 and 1 as colours over two settings, one cell each; a cross where there is no number.
+
+    Parameters
+    ----------
+    x, y : sequence of float
+        The settings: columns from left to right, rows from bottom to top.
+    values : ndarray (rows, columns)
+    ax : Axes, optional
+    xlabel, ylabel, title : str
+    colorbar : str
+        What the colours are; without it there is no colour bar.
+    """
+    ax = _axes(ax)
+    mesh = ax.pcolormesh(np.ma.masked_invalid(values), vmin=0, vmax=1, cmap="cividis", rasterized=True)
+    rows, columns = np.nonzero(~np.isfinite(values))
+    ax.plot(columns + 0.5, rows + 0.5, "x", color=COLORS[0], markersize=12, markeredgewidth=3)
+    ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    every = -(-len(x) // 4)  # as many labels as there is room for
+    ax.set_xticks(np.arange(len(x))[::every] + 0.5, [f"{v:.2g}" for v in x[::every]])
+    ax.set_yticks(np.arange(len(y)) + 0.5, [f"{v:.2g}" for v in y])
+    ax.grid(False)
+    ax.label_outer()
+    if colorbar:
+        bar = ax.figure.colorbar(mesh, ax=ax, label=colorbar)
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0))
+    return ax

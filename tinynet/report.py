@@ -1,45 +1,18 @@
-"""Results -> one self-contained HTML page: no script, no file beside it, nothing from a network."""
+"""Results -> one self-contained HTML page: no file beside it, nothing from a network."""
 
 import base64
 import html
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tinynet import files
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title>
-<style>
-body {{ font: 18px/1.5 system-ui, sans-serif; color: #111; background: #fff; max-width: 62rem; margin: 2rem auto;
-  padding: 0 1rem; }}
-h1, h2 {{ line-height: 1.2; }}
-.verdict {{ font-size: 1.3rem; border-left: .4rem solid #0072B2; padding: .3rem 1rem; }}
-table {{ border-collapse: collapse; font-size: 1.1rem; margin: 1.5rem 0; }}
-.wide {{ overflow-x: auto; }}
-th, td {{ border-bottom: 1px solid #bbb; padding: .4rem .8rem; text-align: left; }}
-figure {{ margin: 2.5rem 0; }}
-img {{ width: 100%; height: auto; }}
-figcaption {{ color: #333; }}
-code {{ background: #f2f2f2; padding: .1rem .3rem; overflow-wrap: anywhere; }}
-@media print {{ body {{ font-size: 12px; }} figure {{ break-inside: avoid; }} }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p class="verdict">{verdict}</p>
-{table}
-{figures}
-<h2>What was run</h2>
-<p><code>{command}</code></p>
-{facts}
-</body>
-</html>
-"""
+TEMPLATE = Path(__file__).parent / "report.template.html"
+LAB = Path(__file__).parent / "report.lab.html"
+Table = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -50,46 +23,96 @@ class Picture:
     caption: str
 
 
+@dataclass(frozen=True)
+class Section:
+    """One question and its answer.
+
+    Attributes
+    ----------
+    name : str
+        Its place on the page: ``#name``.
+    title, verdict, text : str
+        The verdict is a sentence; the text says what is claimed and what was run.
+    table : rows of str, the header first
+    pictures : sequence of Picture
+    command : str
+        What a reader types to run the same again.
+    facts : rows of str
+        Settings and versions, by name.
+    data : str
+        A JSON text that the page offers to save.
+    """
+
+    name: str
+    title: str
+    verdict: str
+    text: str
+    table: Table
+    pictures: Sequence[Picture]
+    command: str
+    facts: Table = ()
+    data: str = ""
+
+
 def write(
-    path: Path,
-    *,
-    title: str,
-    verdict: str,
-    table: Sequence[Sequence[str]],
-    pictures: Sequence[Picture],
-    command: str,
-    facts: Sequence[Sequence[str]],
+    path: Path, *, title: str, sections: Sequence[Section], summary: Table = (), lab: dict[str, Any] | None = None
 ) -> None:
     """Write the page.
 
     Parameters
     ----------
     path : Path
-    title, verdict, command : str
-        The command is what a reader types to run the same again.
-    table, facts : sequence of rows of str
-        Of the results, the header first; and of the settings and versions.
-    pictures : sequence of Picture
+    title : str
+    sections : sequence of Section
+    summary : rows of str
+        The header, then for each section a row whose first cell links to it.
+    lab : dict, optional
+        The grid of the lab handout, as `tinynet.experiments.lab` makes it.
     """
-    figures = "\n".join(_figure(picture) for picture in pictures)
-    page = PAGE.format(
-        title=html.escape(title),
-        verdict=html.escape(verdict),
-        table=_table(table),
-        figures=figures,
-        command=html.escape(command),
-        facts=_table([["setting", "value"], *facts]),
-    )
-    files.write_text(path, page)
+    body = [f"<h1>{html.escape(title)}</h1>"]
+    if summary:
+        header, *rows = summary
+        linked = [
+            [f'<a href="#{section.name}">{html.escape(row[0])}</a>', *map(html.escape, row[1:])]
+            for section, row in zip(sections, rows, strict=True)
+        ]
+        body.append(_table(header, linked))
+    if lab is not None:
+        # "<" is escaped so that no text in the data can end the script element
+        data = json.dumps(lab, allow_nan=False).replace("<", "\\u003c")
+        body.append(LAB.read_text(encoding="utf-8").replace("{{data}}", data))
+    body += [_section(section) for section in sections]
+    page = TEMPLATE.read_text(encoding="utf-8")
+    files.write_text(path, page.replace("{{title}}", html.escape(title)).replace("{{body}}", "\n".join(body)))
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    header, *body = rows
+def _section(section: Section) -> str:
+    parts = [f'<section id="{section.name}">']
+    if section.title:
+        parts.append(f"<h2>{html.escape(section.title)}</h2>")
+    parts.append(f'<p class="verdict">{html.escape(section.verdict)}</p>')
+    if section.text:
+        parts.append(f"<p>{html.escape(section.text)}</p>")
+    header, *rows = section.table
+    parts.append(_table(header, [[html.escape(cell) for cell in row] for row in rows]))
+    parts += [_figure(picture) for picture in section.pictures]
+    parts.append(f"<p>Run it again: <code>{html.escape(section.command)}</code></p>")
+    if section.facts:
+        parts.append(_table(["setting", "value"], [[html.escape(cell) for cell in row] for row in section.facts]))
+    if section.data:
+        data = base64.b64encode(section.data.encode()).decode("ascii")
+        link = f"data:application/json;base64,{data}"
+        parts.append(f'<p><a download="{section.name}.json" href="{link}">The data of this section (JSON)</a></p>')
+    return "\n".join([*parts, "</section>"])
+
+
+def _table(header: Sequence[str], rows: Table) -> str:
+    """Return a table; the cells of ``rows`` are HTML, those of the header text."""
     head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
-    lines = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in body]
+    lines = ["<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows]
     return (
         f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n'
-        + "\n".join(f"<tr>{line}</tr>" for line in lines)
+        + "\n".join(lines)
         + "\n</tbody></table></div>"
     )
 

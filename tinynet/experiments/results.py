@@ -40,18 +40,23 @@ def write(comparison: Comparison, folder: Path, command: str) -> None:
         for key, value in settings.items()
     ]
     facts.append(["seeds", ", ".join(map(str, seeds))])
-    facts.append(
-        ["versions", f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"]
-    )
-    report.write(
-        folder / "report.html",
-        title=f"With and without {comparison.names[-1]}",
+    facts.append(["versions", versions()])
+    section = report.Section(
+        name="comparison",
+        title="",
         verdict=comparison.verdict(),
+        text="",
         table=comparison.table(),
         pictures=pictures,
         command=command,
         facts=facts,
     )
+    report.write(folder / "report.html", title=f"With and without {comparison.names[-1]}", sections=[section])
+
+
+def versions() -> str:
+    """Return what the numbers were computed with."""
+    return f"Python {platform.python_version()}, NumPy {np.__version__}, Numba {numba.__version__}"
 
 
 def _curves_csv(comparison: Comparison) -> str:

@@ -7,15 +7,15 @@ import multiprocessing
 import os
 import queue
 import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from tinynet import progress
 from tinynet.errors import InputError
+from tinynet.experiments.executors import without_interrupt
 from tinynet.experiments.runs import RunResult, RunSettings, run
 from tinynet.training import Callback, Run
 
@@ -40,7 +40,7 @@ def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> 
         progress.bar(total, description) as bar,
         ProcessPoolExecutor(jobs, context, _start_worker, (done, stop)) as pool,
     ):
-        with _without_interrupt():  # the workers inherit this: Ctrl-C is for this process to handle
+        with without_interrupt():  # the workers inherit this: Ctrl-C is for this process to handle
             finished = [pool.submit(_run_in_worker, s) for s in settings]
         try:
             waiting = set(finished)
@@ -102,15 +102,3 @@ def _advance(bar: Any, done: Any) -> None:
     with contextlib.suppress(queue.Empty):
         while True:
             bar.update(done.get_nowait())
-
-
-@contextlib.contextmanager
-def _without_interrupt() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,169 @@
+"""A sweep on a real Dask scheduler with two worker processes, all on this machine."""
+
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed")
+
+import tinynet as tn
+from tests.experiments.test_sweep import ROOT, Lab, trainings, until  # noqa: F401 (a fixture)
+from tinynet.experiments.executors import scheduler_executor
+from tinynet.experiments.runs import RunSettings
+from tinynet.experiments.sweep import run_sweep
+
+pytestmark = pytest.mark.slow
+
+
+@dataclass
+class Cluster:
+    address: str
+    scheduler: "subprocess.Popen[bytes]"
+    workers: "list[subprocess.Popen[bytes]]"
+
+
+def dask(*arguments: str | Path) -> "subprocess.Popen[bytes]":
+    """Start one of Dask's programs, on ports of the system's choice."""
+    command = [sys.executable, "-m", "dask", *arguments, "--dashboard-address", "127.0.0.1:0", "--no-dashboard"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "10s"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    file = tmp_path / "scheduler.json"
+    programs = [dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)]
+    try:
+        until(file.exists)
+        until(lambda: file.read_text().endswith("}"))
+        address = json.loads(file.read_text())["address"]
+        for name in ("a", "b"):
+            local = ("--host", "127.0.0.1", "--local-directory", tmp_path / name)
+            programs.append(dask("worker", address, *local, "--nthreads", "1", "--no-nanny"))
+        with scheduler_executor(address) as executor:
+            until(lambda: len(executor._client.scheduler_info()["workers"]) == 2)  # type: ignore[attr-defined]
+        yield Cluster(address, programs[0], programs[1:])
+    finally:
+        for program in reversed(programs):
+            program.kill()
+            program.wait()
+
+
+def test_numbers_are_the_same_on_a_cluster(
+    cluster: Cluster,
+    trainings: list[RunSettings],  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    here = run_sweep(trainings, store=tmp_path / "here")
+    with scheduler_executor(cluster.address) as executor:
+        there = run_sweep(trainings, store=tmp_path / "there", executor=executor)
+    assert there.failures == {}
+    assert there.results == here.results
+
+
+def test_a_run_that_raises_is_reported_and_the_others_go_on(cluster: Cluster, tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    runs = lab.runs(4, raises="1")
+    with scheduler_executor(cluster.address) as executor:
+        done = run_sweep(runs, store=lab.store, executor=executor)
+        assert run_sweep(runs, store=lab.store, executor=executor).failures == done.failures
+    assert done.failures == {runs[1]: "ArithmeticError: no root of -1"}
+    assert len(done.results) == 3
+    assert lab.begun() == [0, 1, 1, 2, 3], "once a sweep: the cluster neither repeats a failure nor remembers it"
+
+
+def test_a_worker_killed_in_mid_sweep_costs_only_what_was_under_way(cluster: Cluster, tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    runs = lab.runs(30, seconds=0.1)
+
+    killer = kill_when_under_way(lab, cluster.workers[0])
+    with scheduler_executor(cluster.address) as executor:
+        done = run_sweep(runs, store=lab.store, executor=executor)
+    killer.join()
+    assert cluster.workers[0].wait() == -signal.SIGKILL
+    assert done.failures == {}
+    assert {s.seed: result["root"] for s, result in done.results.items()} == {k: math.sqrt(k) for k in range(30)}
+    workers = {path.name.split("-")[1] for path in lab.log.iterdir()}
+    assert len(workers) == 2, "both had a share"
+
+
+def test_a_scheduler_killed_in_mid_sweep_is_one_error_and_what_is_finished_is_kept(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    lab = Lab(tmp_path)
+    runs = lab.runs(30, seconds=0.1)
+    killer = kill_when_under_way(lab, cluster.scheduler)
+    with (
+        pytest.raises(tn.InputError, match="scheduler that the runs were given to is gone"),
+        scheduler_executor(cluster.address) as executor,
+    ):
+        run_sweep(runs, store=lab.store, executor=executor)
+    killer.join()
+    kept = len(lab.kept())
+    assert 5 <= kept < 30
+    assert run_sweep(runs, store=lab.store).ran == 30 - kept
+
+
+def kill_when_under_way(lab: Lab, program: "subprocess.Popen[bytes]") -> threading.Thread:
+    def kill() -> None:
+        until(lambda: len(lab.kept()) >= 5)
+        program.send_signal(signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    return killer
+
+
+def refused(address: str) -> str:
+    """Return the error of an address where no scheduler is, which must come within ten seconds and in one line."""
+    start = time.monotonic()
+    with pytest.raises(tn.InputError) as caught, scheduler_executor(address):
+        pass
+    assert time.monotonic() - start < 10
+    assert str(caught.value).startswith(f"no Dask scheduler answers at {address}")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("listens", [False, True])
+def test_no_scheduler_at_an_address_is_said_within_ten_seconds(listens: bool) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        if listens:
+            other.listen()
+        assert "within 5 s" in refused(f"tcp://127.0.0.1:{other.getsockname()[1]}")
+
+
+@pytest.mark.parametrize("address", ["no such address", "tcp://127.0.0.1:port", "carrier://pigeon:1"])
+def test_what_is_no_address_is_said_at_once(address: str) -> None:
+    refused(address)
+
+
+def test_a_worker_is_no_scheduler(cluster: Cluster) -> None:
+    with scheduler_executor(cluster.address) as executor:
+        worker = next(iter(executor._client.scheduler_info()["workers"]))  # type: ignore[attr-defined]
+    assert refused(worker).endswith("that is a worker")
+
+
+def test_distributed_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(tn.InputError, match=r"pip install 'tinynet-lab\[dask\]'"), scheduler_executor("any"):
+        pass
+
+
+def test_the_executor_is_an_executor_like_any_other(cluster: Cluster) -> None:
+    with scheduler_executor(cluster.address) as executor:
+        assert isinstance(executor, Executor)
+        assert executor.submit(math.sqrt, 4).result() == 2

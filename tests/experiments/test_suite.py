@@ -1,0 +1,131 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+import tinynet as tn
+from tinynet import cli, plots
+from tinynet.experiments import lab, suite
+from tinynet.experiments.experiment import Experiment, Verdict, decide, interval
+from tinynet.experiments.runs import RunSettings
+
+
+@pytest.fixture
+def toy(idx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    """One small experiment, alone in the suite, and a lab of one cell."""
+
+    def runs(quick: bool) -> list[RunSettings]:
+        base = {"depth": 1, "width": 4, "batch_size": 30, "data": str(idx_folder), "probed": False}
+        return [RunSettings(norm=norm, seed=s, steps=10, **base) for s in range(3) for norm in (None, "batch")]  # type: ignore[arg-type]
+
+    def draw(results):
+        figure, (ax,) = plots.figure()
+        ax.set(xlabel="x", ylabel="y")
+        return {"figure": figure}
+
+    experiment = Experiment(
+        name="toy",
+        title="A toy",
+        claim="Toys train.",
+        method="Six runs.",
+        runs=runs,
+        verdict=lambda results: Verdict("holds", f"{len(results)} runs"),
+        table=lambda results: [["runs"], [str(len(results))]],
+        draw=draw,
+        captions={"figure": "Nothing."},
+    )
+    monkeypatch.setattr(suite, "EXPERIMENTS", {"toy": experiment})
+    cell = lab.LabSettings(depth=1, width=4, steps=10, batch_size=30, record_every=2, data=str(idx_folder))
+    monkeypatch.setattr(lab, "runs", lambda quick: [cell])
+    monkeypatch.setattr(lab, "grid", lambda results, quick: {"axes": {}, "arms": [], "runs": {}, "n": len(results)})
+    return experiment
+
+
+def test_every_experiment_is_named_as_it_is_listed() -> None:
+    assert [e.name for e in suite.EXPERIMENTS.values()] == list(suite.EXPERIMENTS)
+    assert [row[0] for row in suite.listed()] == list(suite.EXPERIMENTS)
+
+
+@pytest.mark.parametrize("name", sorted(suite.EXPERIMENTS))
+@pytest.mark.parametrize("quick", [True, False])
+def test_every_experiment_has_at_least_three_paired_seeds(name: str, quick: bool) -> None:
+    seeds = [getattr(settings, "seed", None) for settings in suite.EXPERIMENTS[name].runs(quick)]
+    assert len({seed for seed in seeds if seed is not None}) >= 3
+
+
+def test_an_unknown_experiment_is_refused_with_the_near_one() -> None:
+    with pytest.raises(tn.InputError, match="unknown experiment 'learning-rat'; did you mean 'learning-rate'"):
+        suite.find(["learning-rat"])
+
+
+@pytest.mark.usefixtures("toy")
+def test_list_prints_names_and_claims(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list"]) == 0
+    assert capsys.readouterr().out == "toy   Toys train.\n"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("toy")
+def test_run_writes_results_and_keeps_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["run", "toy", "--quick", "--jobs", "1", "--out", str(tmp_path)]
+    assert cli.main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "Holds: 6 runs" in printed
+    results = json.loads((tmp_path / "toy" / "results.json").read_text())
+    assert results["verdict"] == {"outcome": "holds", "sentence": "6 runs"}
+    assert len(results["runs"]) == 6
+    with (tmp_path / "toy" / "table.csv").open() as file:
+        assert list(csv.reader(file)) == [["runs"], ["6"]]
+    assert (tmp_path / "toy" / "figure.png").exists()
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
+    assert len(kept) == 6
+    assert cli.main(arguments) == 0
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "nothing was run again"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("toy")
+def test_report_writes_one_page_and_the_table_of_verdicts(tmp_path: Path) -> None:
+    assert cli.main(["report", "--quick", "--out", str(tmp_path)]) == 0
+    page = (tmp_path / "report.html").read_text()
+    assert "Holds: 6 runs" in page
+    assert 'id="lab-data">{"axes": {}' in page
+    assert "| A toy | holds | 6 runs |" in (tmp_path / "results.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_failed_run_is_said_and_the_others_are_kept(
+    toy: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = toy.runs(True)
+    bad = RunSettings(activation="no such", data=good[0].data)
+    monkeypatch.setattr(suite, "EXPERIMENTS", {"toy": Experiment(**{**vars(toy), "runs": lambda quick: [*good, bad]})})
+    assert cli.main(["run", "toy", "--jobs", "1", "--out", str(tmp_path)]) == 1
+    printed = capsys.readouterr()
+    assert "Holds: 6 runs" in printed.out
+    assert "failed: RunSettings(depth=10" in printed.err
+    assert "unknown activation 'no such'" in printed.err
+
+
+def test_an_interval_is_median_and_range() -> None:
+    assert interval([3.0, 1.0, 2.0]) == "2 (range 1 to 3 over 3 seeds)"
+    assert interval([0.5], "{:.0%}") == "50%"
+    assert interval([]) == "no run"
+
+
+def test_a_decision_needs_three_seeds_that_agree() -> None:
+    assert decide([True] * 3) == "holds"
+    assert decide([False] * 3) == "does not hold"
+    assert decide([True, True, False]) == decide([True, True]) == decide([]) == "not shown"
+
+
+def test_the_lab_has_every_cell_and_both_arms() -> None:
+    runs = lab.runs(True)
+    assert len(runs) == 3 * 3 * 3 * 2 * 2
+    result = {"accuracy": [0.5, float("nan")], "gradient": [0.0, 1e-3], "diverged": True}
+    grid = lab.grid(dict.fromkeys(runs[:-1], result), True)
+    assert len(grid["runs"]) == 3 * 3 * 3 * 2 - 1, "a cell whose run failed is left out"
+    drawn = {"accuracy": [0.5, None], "gradient": [None, 0.001], "diverged": True}
+    assert grid["runs"]["0,0,0,0,0"] == [drawn, drawn]
+    json.dumps(grid, allow_nan=False)

@@ -1,0 +1,119 @@
+"""What a sweep runs on: worker processes of this machine, or a Dask cluster for who outgrows it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+from tinynet.errors import InputError
+
+CONNECT_SECONDS = 5  # a scheduler that has not answered by then is not there
+
+
+class WorkerProcesses(ProcessPoolExecutor):
+    """Spawned processes, since a forked child inherits thread pools that do not run.
+
+    They leave Ctrl-C to the parent, end with it however it ends, and are started in full at the first run.
+    """
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__(jobs, multiprocessing.get_context("spawn"), _start_worker)
+
+    def start(self) -> None:
+        """Start the workers; raise InputError if they die of it."""
+        with without_interrupt():  # the workers inherit this, or Ctrl-C during their imports would print tracebacks
+            ready = self.submit(os.getpid)
+        try:
+            ready.result()
+        except RuntimeError:  # BrokenProcessPool, or a script that starts itself again and again
+            raise InputError(
+                "the worker processes died as they were started; a script that runs a sweep needs "
+                "`if __name__ == '__main__':` around it"
+            ) from None
+
+    def stop(self) -> None:
+        """End the workers at once, with what they are at."""
+        for process in list((self._processes or {}).values()):
+            process.kill()
+        self.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Prepare a worker process, in it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)  # killed with SIGKILL, a parent tells no one: its workers would wait for ever
+
+
+@contextlib.contextmanager
+def without_interrupt() -> Iterator[None]:
+    """Ignore Ctrl-C in the block; what is started in it ignores it for good."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def scheduler_executor(address: str) -> Iterator[Executor]:
+    """Give the executor of a Dask cluster, whose workers have the same tinynet installed.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler, such as ``tcp://10.0.0.1:8786``.
+
+    Raises
+    ------
+    InputError
+        If ``distributed`` is not installed, or no scheduler answers within ten seconds.
+    """
+    try:
+        import distributed
+    except ImportError:
+        raise InputError("a Dask scheduler needs one more package: pip install 'tinynet-lab[dask]'") from None
+    dask: Any = distributed  # it is not typed
+
+    async def kind() -> str:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            comm = await dask.core.connect(address)
+            try:
+                await comm.write({"op": "identity", "reply": True})
+                identity: dict[str, str] = await comm.read()
+            finally:
+                comm.abort()
+        return identity["type"]
+
+    # Asked by hand first: a Client waits for ever for a listener that is silent, and is hard to close if it fails.
+    try:
+        with ThreadPoolExecutor(1) as thread:  # a notebook's thread has an event loop of its own
+            found = thread.submit(lambda: asyncio.run(kind())).result()
+    except TimeoutError:
+        raise InputError(f"no Dask scheduler answers at {address} within {CONNECT_SECONDS} s") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"no Dask scheduler answers at {address} ({' '.join(str(error).split())})") from None
+    if found != "Scheduler":
+        raise InputError(f"no Dask scheduler answers at {address}: that is a {found.lower()}")
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a scheduler that goes is told by the sweep
+    with dask.Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
+        # A run that raised would raise again, so no retries; one whose worker died is done again by the scheduler.
+        yield client.get_executor(pure=False, retries=0)

@@ -1,0 +1,288 @@
+"""Much larger learning rates: which rates train, with and without batch normalization, and how fast the best is."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tinynet import plots
+from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.runs import RunSettings, load_data
+from tinynet.history import History
+from tinynet.optimizers import SGD
+from tinynet.training import fit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Arm = Literal["batch"] | None
+ARMS: dict[str, Arm] = {"plain": None, "batch norm": "batch"}
+DEPTH = 5  # of the curve and the headline ratio
+HIGHEST, COARSE, HALVINGS = 2.0, 0.5, 4  # powers of ten: 100, down in half decades, then to a factor of 1.075
+LOWEST = -4.0
+TRAINS = 0.9  # of ln(classes), the loss of a network that has learned nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class LargestRate:
+    """The meter: the largest learning rate at which one network, one arm and one seed still trains.
+
+    A rate trains if after ``steps`` updates the mean training loss of the last tenth of them is below 90 % of
+    ln(classes), the loss of a guess, and no loss on the way was infinite or nan.
+
+    Bisection needs a rate that trains below one that does not, and the smallest rates are too slow to train. So the
+    rate comes down from 100 in half decades to the first that trains, and the half decade above that is then
+    halved four times, on the log scale.
+    """
+
+    depth: int = DEPTH
+    width: int = 100
+    activation: str = "relu"
+    init: str = "he_normal"
+    norm: Arm = None
+    batch_size: int = 60
+    steps: int = 60
+    seed: int = 0
+    data: str | None = None
+
+    def trains(self, rate: float) -> bool:
+        """Return whether the network trains at this rate; the same weights and batches whatever the rate."""
+        names = ("depth", "width", "activation", "init", "norm", "seed", "data")
+        settings = RunSettings(**{name: getattr(self, name) for name in names})
+        train, _ = load_data(self.data)
+        history = fit(
+            settings.network(train),
+            train,
+            optimizer=SGD(rate),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            validate_every=max(1, self.steps // 10),
+        )
+        # a nan is not below anything
+        return not history.diverged and history.final("train_loss") < TRAINS * math.log(int(train.y.max()) + 1)
+
+    def run(self) -> dict[str, Any]:
+        """Search; ``rate`` is 0 if none down to 1e-4 trains, 100 if it does; ``tried``: [rate, whether it trains]."""
+        tried: list[list[float | bool]] = []
+
+        def trains(power: float) -> bool:
+            tried.append([10**power, self.trains(10**power)])
+            return bool(tried[-1][1])
+
+        low = HIGHEST
+        while not trains(low):
+            low -= COARSE
+            if low < LOWEST:
+                return {"rate": 0.0, "tried": tried}
+        high = low + COARSE
+        for _ in range(HALVINGS if low < HIGHEST else 0):
+            middle = (low + high) / 2
+            low, high = (middle, high) if trains(middle) else (low, middle)
+        return {"rate": 10**low, "tried": tried}
+
+
+def runs(quick: bool) -> list[RunSettings | LargestRate]:
+    """Return the curve's runs and the meter's, paired by seed."""
+    seeds = range(3) if quick else range(5)
+    steps, rates = (300, np.geomspace(1e-3, 30, 9)) if quick else (1000, np.geomspace(1e-3, 30, 13))
+    base = RunSettings(
+        depth=DEPTH,
+        width=100,
+        activation="relu",
+        init="he_normal",
+        steps=steps,
+        record_every=100 if quick else 50,
+        probed=False,
+    )
+    curve = [
+        dataclasses.replace(base, norm=norm, lr=float(f"{rate:.3g}"), seed=seed)
+        for seed in seeds
+        for rate in rates
+        for norm in ARMS.values()
+    ]
+    depths = (DEPTH,) if quick else (2, DEPTH, 10, 20)
+    meter = [
+        LargestRate(depth=depth, norm=norm, seed=seed, steps=60 if quick else 200)
+        for depth in depths
+        for seed in seeds
+        for norm in ARMS.values()
+    ]
+    return [*curve, *meter]
+
+
+def largest_rates(results: Results, name: str, depth: int) -> dict[int, float]:
+    """Return the meter's rate by seed."""
+    found = [(s, r) for s, r in results.items() if isinstance(s, LargestRate)]
+    return {s.seed: float(r["rate"]) for s, r in found if (s.norm, s.depth) == (ARMS[name], depth)}
+
+
+def ratios(results: Results, depth: int) -> list[float]:
+    """Return the largest rate with over that without, seed by seed; where neither arm trains there is no ratio."""
+    plain, normalized = (largest_rates(results, name, depth) for name in ARMS)
+    pairs = [(plain[seed], normalized[seed]) for seed in sorted(plain.keys() & normalized.keys())]
+    return [b / a if a else math.inf for a, b in pairs if a or b]
+
+
+def depths(results: Results) -> list[int]:
+    """Return the depths that the meter was put to."""
+    return sorted({s.depth for s in results if isinstance(s, LargestRate)})
+
+
+def curve(results: Results, name: str) -> dict[float, dict[int, dict[str, Any]]]:
+    """Return one arm's runs by learning rate and seed."""
+    by_rate: dict[float, dict[int, dict[str, Any]]] = {}
+    for s, result in results.items():
+        if isinstance(s, RunSettings) and s.norm == ARMS[name]:
+            by_rate.setdefault(s.lr, {})[s.seed] = result
+    return dict(sorted(by_rate.items()))
+
+
+def accuracy(result: dict[str, Any]) -> float:
+    """Return the last test accuracy; a diverged run has none and counts as 0."""
+    return 0.0 if result["diverged"] else float(result["validation_accuracy"][-1])
+
+
+def best_rate(results: Results, name: str) -> float | None:
+    """Return the rate of the highest median accuracy, None without any run."""
+    scores = {rate: statistics.median(map(accuracy, by.values())) for rate, by in curve(results, name).items()}
+    return max(scores, key=lambda rate: scores[rate]) if scores else None
+
+
+def steps_text(at_rate: Sequence[dict[str, Any]], target: float) -> str:
+    """Return the median steps to a test accuracy and their range, and how many runs reached it if not all did."""
+    fields = [f.name for f in dataclasses.fields(History)]
+    histories = [History(**{name: result[name] for name in fields}) for result in at_rate]
+    reached = [steps for h in histories if (steps := h.steps_to(target)) is not None]
+    if not reached:
+        return "not reached"
+    text = f"{statistics.median_low(reached)}"
+    if min(reached) < max(reached):
+        text += f" (range {min(reached)} to {max(reached)})"
+    return text if len(reached) == len(histories) else f"{text} in {len(reached)} of {len(histories)} runs"
+
+
+def verdict(results: Results) -> Verdict:
+    """Return whether the largest rate that trains is larger with batch norm for every seed."""
+    found = ratios(results, DEPTH)
+    rates = [interval(list(largest_rates(results, name, DEPTH).values()), "{:.2g}") for name in ARMS]
+    if not found:
+        return Verdict("not shown", "No pair of runs has a learning rate that trains.")
+    sentence = (
+        f"The largest learning rate that still trains {DEPTH} x 100 ReLU is {interval(found, '{:.1f}')} times as "
+        f"large with batch norm as without: {rates[1]} against {rates[0]}."
+    )
+    bests = {name: best for name in ARMS if (best := best_rate(results, name)) is not None}
+    if len(bests) == 2:
+        words = []
+        for name, best in bests.items():
+            at_best = list(curve(results, name)[best].values())
+            median = statistics.median(map(accuracy, at_best))
+            words.append(f"{name} has {median:.1%} (rate {best:g}; steps to 95 %: {steps_text(at_best, 0.95)})")
+        sentence += f" Each at its own best rate: {' and '.join(words)}."
+    return Verdict(decide([ratio > 1 for ratio in found]), sentence)
+
+
+def table(results: Results) -> list[list[str]]:
+    """Return the meter by depth, then the curve's best and its diverged runs."""
+    rows = [["", *ARMS, "with / without"]]
+    for depth in depths(results):
+        cells = [interval(list(largest_rates(results, name, depth).values()), "{:.2g}") for name in ARMS]
+        rows.append([f"largest rate that trains, {depth} layers", *cells, interval(ratios(results, depth), "{:.1f}")])
+    curves = {name: curve(results, name) for name in ARMS}
+    bests = {name: best_rate(results, name) for name in ARMS}
+    at_best = {name: list(curves[name][best].values()) if best else [] for name, best in bests.items()}
+    rows.append(["best rate of the curve", *(f"{best:g}" if best else "no run" for best in bests.values()), ""])
+    rows.append(["test accuracy there", *(interval([*map(accuracy, a)], "{:.2%}") for a in at_best.values()), ""])
+    rows += [
+        [f"steps to {target:.0%} there", *(steps_text(a, target) for a in at_best.values()), ""]
+        for target in (0.9, 0.95)
+    ]
+    for word, test in (("diverged", lambda r: r["diverged"]), ("below 50 %", lambda r: accuracy(r) < 0.5)):
+        everything = [[r for by in curves[name].values() for r in by.values()] for name in ARMS]
+        rows.append([f"runs {word}, all rates", *(f"{sum(map(test, a))} of {len(a)}" for a in everything), ""])
+    return rows
+
+
+CAPTIONS = {
+    "accuracy": (
+        f"Test accuracy at the end of training against the learning rate, {DEPTH} x 100 ReLU, He initialization, "
+        "plain gradient descent. Both arms start from the same weights and see the same batches, seed by seed. A "
+        "cross is a rate at which at least one run diverged; a diverged run counts as 0 in line and band."
+    ),
+    "depth": (
+        "The largest learning rate at which the training loss still falls 10 % below that of a guess, found by "
+        "bisection to a factor of 1.08, against depth. A gap is a depth at which no rate does."
+    ),
+}
+
+
+def draw(results: Results) -> dict[str, Figure]:
+    """Return accuracy against rate, and the largest rate against depth if there are several depths."""
+    figures: dict[str, Figure] = {}
+    arms: dict[str, tuple[list[float], Any]] = {}
+    crosses: dict[str, tuple[list[float], list[float]]] = {}
+    for name in ARMS:
+        by_rate = curve(results, name)
+        if not by_rate:
+            continue
+        seeds = sorted({seed for by in by_rate.values() for seed in by})
+        rows = [[accuracy(by[s]) if s in by else math.nan for by in by_rate.values()] for s in seeds]
+        arms[name] = list(by_rate), np.array(rows)
+        gone = [rate for rate, by in by_rate.items() for r in by.values() if r["diverged"]]
+        if gone:
+            total = sum(map(len, by_rate.values()))
+            crosses[f"{name}: {len(gone)} of {total} runs diverged"] = gone, [0.0] * len(gone)
+    if arms:
+        fig, (ax,) = plots.figure()
+        plots.lines_with_bands(
+            arms,
+            ax,
+            xlabel="learning rate",
+            ylabel="test accuracy",
+            title="Accuracy against learning rate",
+            logx=True,
+            crosses=crosses,
+        )
+        ax.set_ylim(0, 1)
+        figures["accuracy"] = fig
+    measured = depths(results)
+    if len(measured) > 1:
+        arms = {}
+        for name in ARMS:
+            rates = [largest_rates(results, name, depth) for depth in measured]
+            seeds = sorted({seed for by in rates for seed in by})
+            if seeds:
+                arms[name] = [*map(float, measured)], np.array([[by.get(s, math.nan) for by in rates] for s in seeds])
+        fig, (ax,) = plots.figure()
+        plots.lines_with_bands(
+            arms, ax, xlabel="hidden layers", ylabel="learning rate", title="Largest rate that trains", logy=True
+        )
+        ax.set_xticks(measured)
+        figures["depth"] = fig
+    return figures
+
+
+EXPERIMENT = Experiment(
+    name="learning-rate",
+    title="Larger learning rates",
+    claim="Batch normalization makes it possible to use much larger learning rates, which speeds up learning.",
+    method=(
+        f"For each arm and seed, bisection finds the largest learning rate that still trains {DEPTH} x 100 ReLU (He "
+        "initialization, batches of 60, plain gradient descent): after 60 steps (full form: 200) the mean training "
+        "loss of the last tenth is finite and below 90 % of ln(10). The claim holds if that rate is larger with batch "
+        "norm for every seed. The curve of final test accuracy over rates from 0.001 to 30 shows each arm at its own "
+        "best rate; the full form also measures 2, 10 and 20 layers."
+    ),
+    runs=runs,
+    verdict=verdict,
+    table=table,
+    draw=draw,
+    captions=CAPTIONS,
+)

@@ -1,0 +1,299 @@
+"""Statistics at test time: the batch's own, a running average, or those of the whole training set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tinynet import plots
+from tinynet.datasets import Dataset
+from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.runs import RunSettings, load_data
+from tinynet.layers import BatchNorm
+from tinynet.network import Network
+from tinynet.optimizers import SGD
+from tinynet.training import Callback, Run, evaluate, fit
+from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SEEDS = 3
+STEPS = {True: [100, 600], False: [100, 1000, 10_000]}
+ACTIVATIONS = ["sigmoid", "relu"]
+TEST_BATCH_SIZES = [1, 2, 5, 10, 60, 500]
+DECAYS = [0.5, 0.9, 0.99, 0.999]
+USUAL = "0.9"  # BatchNorm's default decay: "running statistics" means these
+LONG_MEMORY = "0.99"  # the default of Keras
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatisticsSettings(RunSettings):
+    """A training run with batch norm, tested with every kind of statistics."""
+
+    depth: int = 3
+    norm: Literal["batch", "layer"] | None = "batch"
+    probed: bool = False
+
+    def run(self) -> dict[str, Any]:
+        """Train; return test accuracy by kind of statistics.
+
+        Returns
+        -------
+        dict
+            ``running``: by decay; ``population``, ``minibatch``: after `Network.calibrate`; ``batch``: by test batch
+            size; ``chance``: the share of the most common class, the most that one answer for all can score.
+            Only ``diverged`` if it did: there is then nothing to compare.
+        """
+        train, test = load_data(self.data)
+        train = train[: self.train_size]
+        net = self.network(train)
+        running = RunningAverages(net)
+        history = fit(
+            net,
+            train,
+            optimizer=SGD(self.lr, momentum=self.momentum),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            callbacks=[running],
+        )
+        if history.diverged:
+            return {"diverged": True}
+        with np.errstate(all="ignore"):  # the last update may have overflowed: a result, not a warning
+            return self.test(net, running, train, test)
+
+    def test(self, net: Network, running: RunningAverages, train: Dataset, test: Dataset) -> dict[str, Any]:
+        """Return what `run` does, of a trained network."""
+        accuracy: dict[str, Any] = {"running": {}, "batch": {}}
+        for k, decay in enumerate(DECAYS):
+            net.state.update({name: averages[k] for name, averages in running.averages.items()})
+            accuracy["running"][str(decay)] = evaluate(net, test)[1]
+        net.calibrate(train.x, method="minibatch", batch_size=self.batch_size)
+        accuracy["minibatch"] = evaluate(net, test)[1]
+        net.calibrate(train.x)
+        loss, accuracy["population"] = evaluate(net, test)
+        if not math.isfinite(loss):
+            return {"diverged": True}
+        for m in [m for m in TEST_BATCH_SIZES if m <= len(test)]:
+            rows = len(test) // m * m  # a last, short batch is left out
+            answers = with_batch_statistics(net, test.x[:rows], m).argmax(axis=1)
+            accuracy["batch"][str(m)] = float(np.mean(answers == test.y[:rows]))
+        return {"diverged": False, "chance": float(np.bincount(test.y).max() / len(test)), **accuracy}
+
+
+class RunningAverages(Callback):
+    """Running statistics at several decays in one training run, which itself never reads them."""
+
+    def __init__(self, net: Network) -> None:
+        self.averages = {name: np.array([start] * len(DECAYS)) for name, start in net.state.items()}
+        for layer in net.layers.values():
+            if isinstance(layer, BatchNorm):
+                layer.decay = 0.0  # keeps nothing: its state is the last batch's mean and unbiased variance
+
+    def on_step(self, run: Run) -> None:
+        """Apply BatchNorm's rule, running = decay running + (1 - decay) batch."""
+        decays = np.array(DECAYS)[:, None]
+        for name, batch in run.net.state.items():
+            self.averages[name][:] = decays * self.averages[name] + (1 - decays) * batch
+
+
+def with_batch_statistics(net: Network, x: Array, m: int) -> Array:
+    """Return a chain's outputs for x, each m rows normalized by their own mean and (biased) variance.
+
+    The layer itself refuses a batch of one example. By its formula x - mu is then 0, so that x_hat is 0, the output
+    is beta whatever x is, and the network gives one answer to every image.
+    """
+    for layer in net.layers.values():
+        if isinstance(layer, BatchNorm):
+            batches = x.reshape(-1, m, x.shape[1])
+            mu = batches.mean(axis=1, keepdims=True)
+            var = np.square(batches - mu).mean(axis=1, keepdims=True)
+            x_hat = (batches - mu) / np.sqrt(var + layer.eps)
+            x = layer.params["gamma"] * x_hat.reshape(x.shape) + layer.params["beta"]
+        else:
+            x = layer.forward(x, training=False)
+    return x
+
+
+def runs(quick: bool) -> list[StatisticsSettings]:
+    """Return one run a schedule, activation and seed."""
+    return [
+        StatisticsSettings(steps=steps, activation=activation, seed=seed)
+        for steps in STEPS[quick]
+        for activation in ACTIVATIONS
+        for seed in range(SEEDS)
+    ]
+
+
+def schedules(results: Results) -> list[int]:
+    """Return the numbers of steps trained, the short schedule first."""
+    return sorted({settings.steps for settings in results})
+
+
+def whole(results: Results, activation: str, steps: int) -> dict[int, dict[str, Any]]:
+    """Return, by seed, the results of one activation and schedule that did not diverge."""
+    chosen = {s.seed: r for s, r in results.items() if (s.activation, s.steps) == (activation, steps)}
+    return {seed: chosen[seed] for seed in sorted(chosen) if not chosen[seed]["diverged"]}
+
+
+def gain(result: Mapping[str, Any], decay: str = USUAL) -> float:
+    """Return the points of test accuracy by which population statistics beat running ones."""
+    return 100 * (float(result["population"]) - float(result["running"][decay]))
+
+
+def at_chance(result: Mapping[str, Any]) -> bool:
+    """Return whether single images under batch statistics score no more than one answer for all can."""
+    return bool(result["batch"]["1"] <= result["chance"])
+
+
+def verdict(results: Results) -> Verdict:
+    """Return whether population statistics are as good as running ones, and batch statistics useless for one image."""
+    diverged = sum(result["diverged"] for result in results.values())
+    short, *_, long = schedules(results) * 2 or [0, 0]
+    first, last = ({a: whole(results, a, steps) for a in ACTIVATIONS} for steps in (short, long))
+    seeds = sorted(set.intersection(*(set(found) for found in first.values())))
+    if not seeds:
+        return Verdict("not shown", f"No seed has a whole run of each activation; {diverged} runs diverged.")
+    first = {a: {seed: found[seed] for seed in seeds} for a, found in first.items()}
+    pairs = [[found[seed] for found in first.values()] for seed in seeds]
+    good = [all(gain(r) >= 0 and at_chance(r) for r in pair) for pair in pairs]
+    alone = [100 * r["batch"]["1"] for pair in pairs for r in pair]
+    population = [100 * r["population"] for pair in pairs for r in pair]
+    sentence = (
+        f"After {short:,} steps, test accuracy with the whole training set's statistics minus that with running ones "
+        f"is, in points, {_gains(first, USUAL)}; with decay {LONG_MEMORY} in place of {USUAL}, "
+        f"{_gains(first, LONG_MEMORY)}"
+    )
+    if long > short:
+        sentence += f"; after {long:,} steps, {_gains(last, USUAL)}"
+    sentence += (
+        f"; single images with batch statistics score {min(alone):.1f} to {max(alone):.1f} %, where one answer for "
+        f"all can score {100 * pairs[0][0]['chance']:.1f} % and the whole training set's statistics "
+        f"{min(population):.1f} to {max(population):.1f} %"
+    )
+    return Verdict(decide(good), sentence + (f"; {diverged} of {len(results)} runs diverged." if diverged else "."))
+
+
+def _gains(found: Mapping[str, Mapping[int, Mapping[str, Any]]], decay: str) -> str:
+    return " and ".join(
+        f"{interval([gain(r, decay) for r in by_seed.values()], '{:+.2f}')} for {activation}"
+        for activation, by_seed in found.items()
+    )
+
+
+def table(results: Results) -> list[list[str]]:
+    """Return a row a schedule and activation: test accuracy in percent by kind of statistics."""
+    header = ["steps", "activation", "running (decay 0.9)", "whole training set", "average of mini-batches"]
+    header += ["single images", "batches of 60", "diverged"]
+    body = []
+    for steps in schedules(results):
+        for activation in ACTIVATIONS:
+            found = whole(results, activation, steps)
+            done = [r for s, r in results.items() if (s.activation, s.steps) == (activation, steps)]
+            diverged = sum(r["diverged"] for r in done)
+            accuracies = [
+                (r["running"][USUAL], r["population"], r["minibatch"], r["batch"]["1"], r["batch"].get("60", math.nan))
+                for r in found.values()
+            ]
+            cells = [interval([100 * row[k] for row in accuracies], "{:.2f}") for k in range(5)]
+            body.append([f"{steps:,}", activation, *cells, f"{diverged} of {len(done)}"])
+    return [header, *body]
+
+
+_OWN = (
+    "Test accuracy of the {} networks trained longest when batch norm uses each test batch's own statistics, by the "
+    "size of that batch. Lines across: running and whole-training-set statistics, which need no batch."
+)
+CAPTIONS = {
+    "test_batch_size_sigmoid": _OWN.format("sigmoid"),
+    "test_batch_size_relu": _OWN.format("ReLU"),
+    "schedule": (
+        "Test accuracy with the whole training set's statistics minus that with running ones (decay 0.9), in points, "
+        "by length of training."
+    ),
+    "decay": (
+        "The same difference after the shortest training, by how far back the running average looks: 1 / (1 - decay) "
+        "steps. The average starts at mean 0 and variance 1, which a long memory still holds."
+    ),
+}
+
+
+def draw(results: Results) -> dict[str, Figure]:
+    """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
+    steps = schedules(results) or [0]
+    figures: dict[str, Figure] = {}
+    for a in ACTIVATIONS:
+        rs, sizes = list(whole(results, a, steps[-1]).values()), TEST_BATCH_SIZES
+        lines = {
+            "the test batch's": [[100 * r["batch"].get(str(m), math.nan) for m in sizes] for r in rs],
+            "whole training set's": [[100 * r["population"]] * len(sizes) for r in rs],
+            f"running, decay {USUAL}": [[100 * r["running"][USUAL]] * len(sizes) for r in rs],
+        }
+        labels = ("test batch size, images", "test accuracy, %", f"Statistics at test time: {a}, {steps[-1]:,} steps")
+        _add(figures, f"test_batch_size_{a}", sizes, lines, labels)
+
+    lines, crosses = {}, {}
+    for a in ACTIVATIONS:
+        found = [whole(results, a, n) for n in steps]
+        seeds = sorted(set().union(*found))
+        lines[a] = [[gain(by_seed[seed]) if seed in by_seed else math.nan for by_seed in found] for seed in seeds]
+        runs = [(s.steps, r) for s, r in results.items() if s.activation == a]
+        lost = [n for n, r in runs if r["diverged"]]
+        if lost:
+            crosses[f"{a}: {len(lost)} of {len(runs)} runs diverged"] = (lost, [0.0] * len(lost))
+    title = "Whole set against running, by length of training"
+    difference = "accuracy, whole set - running, points"
+    _add(figures, "schedule", steps, lines, ("steps of training", difference, title), crosses)
+
+    memory = [round(1 / (1 - decay)) for decay in DECAYS]
+    lines = {a: [[gain(r, str(d)) for d in DECAYS] for r in whole(results, a, steps[0]).values()] for a in ACTIVATIONS}
+    title = f"Whole set against running, by memory, after {steps[0]:,} steps"
+    _add(figures, "decay", memory, lines, ("memory, 1 / (1 - decay), steps", difference, title))
+    return figures
+
+
+def _add(
+    figures: dict[str, Figure],
+    name: str,
+    x: Sequence[int],
+    lines: Mapping[str, list[list[float]]],
+    labels: tuple[str, str, str],
+    crosses: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+) -> None:
+    """Add a figure of one line an arm, unless there is nothing to draw."""
+    arms = {arm: (x, np.array(rows)) for arm, rows in lines.items() if rows}
+    if not arms and not crosses:
+        return
+    figures[name], (ax,) = plots.figure()
+    xlabel, ylabel, title = labels
+    plots.lines_with_bands(arms, ax, xlabel=xlabel, ylabel=ylabel, title=title, logx=True, crosses=crosses)
+    ax.set_xticks(x, [f"{value:,}" for value in x])
+    ax.minorticks_off()
+
+
+EXPERIMENT = Experiment(
+    name="test-time-statistics",
+    title="The whole training set's statistics at test time",
+    claim=(
+        "At test time the whole training set's statistics are at least as accurate as running ones after short "
+        "training, and those of a single image are useless."
+    ),
+    method=(
+        "784-100-100-100-10 networks with batch norm, sigmoid and ReLU, learning rate 0.1, batches of 60, trained for "
+        "short and long, then tested with running statistics (several decays), those of the whole training set, the "
+        "average over mini-batches, and each test batch's own for batches of 1 to 500 images. A seed is for the claim "
+        "if, after the shortest training of either activation, the whole training set's statistics are no less "
+        "accurate than running ones (decay 0.9), and single images with batch statistics score no more than one "
+        "answer for all can. It holds if every seed is for it, and does not if none is."
+    ),
+    runs=runs,
+    verdict=verdict,
+    table=table,
+    draw=draw,
+    captions=CAPTIONS,
+)

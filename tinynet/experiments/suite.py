@@ -1,0 +1,142 @@
+"""All experiments: finding them by name, running them, and writing what they say."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import io
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinynet import files, plots, report
+from tinynet.errors import unknown_name
+from tinynet.experiments import (
+    dissection,
+    figure_1,
+    initialization,
+    lab,
+    learning_rate,
+    prediction_cost,
+    regularization,
+    statistics_at_test_time,
+    vanishing_gradients,
+)
+from tinynet.experiments.experiment import Experiment, Results, Verdict
+from tinynet.experiments.results import versions
+from tinynet.experiments.runner import available_cores
+from tinynet.experiments.sweep import Sweep
+
+EXPERIMENTS: dict[str, Experiment] = {
+    module.EXPERIMENT.name: module.EXPERIMENT
+    for module in (
+        vanishing_gradients,
+        learning_rate,
+        initialization,
+        regularization,
+        prediction_cost,
+        figure_1,
+        statistics_at_test_time,
+        dissection,
+    )
+}
+
+
+def find(names: Sequence[str]) -> list[Experiment]:
+    """Return the experiments of these names, all if there are none; raise InputError for an unknown one."""
+    for name in names:
+        if name not in EXPERIMENTS:
+            raise unknown_name("experiment", name, EXPERIMENTS)
+    return [EXPERIMENTS[name] for name in dict.fromkeys(names)] or list(EXPERIMENTS.values())
+
+
+def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tuple[Verdict, report.Section]:
+    """Write an experiment's results, table and figures under its name; return its verdict and its section."""
+    wanted = experiment.runs(quick)
+    results: Results = {s: sweep.results[s] for s in wanted if s in sweep.results}
+    failed = [s for s in wanted if s in sweep.failures]
+    folder = files.writable_folder(out / experiment.name)
+    verdict = experiment.verdict(results) if results else Verdict("not shown", "every run failed")
+    table = experiment.table(results) if results else [["no result"]]
+    pictures = []
+    for name, figure in (experiment.draw(results) if results else {}).items():
+        _, svg = plots.save(figure, folder / name)
+        pictures.append(report.Picture(svg, experiment.captions[name]))
+    command = f"tinynet run {experiment.name}" + (" --quick" if quick else "")
+    data = {
+        "experiment": experiment.name,
+        "claim": experiment.claim,
+        "verdict": dataclasses.asdict(verdict),
+        "command": command,
+        "versions": versions(),
+        "table": table,
+        "runs": [{"settings": dataclasses.asdict(s), "result": result} for s, result in results.items()],
+        "failed": [{"settings": dataclasses.asdict(s), "error": sweep.failures[s]} for s in failed],
+    }
+    files.write_json(folder / "results.json", data)
+    files.write_text(folder / "table.csv", _csv(table))
+    section = report.Section(
+        name=experiment.name,
+        title=experiment.title,
+        verdict=f"{verdict.outcome.capitalize()}: {verdict.sentence}",
+        text=f"{experiment.claim} {experiment.method}",
+        table=table,
+        pictures=pictures,
+        command=command,
+        facts=[["runs", str(len(results))], ["failed runs", str(len(failed))], ["versions", versions()]],
+        data=json.dumps({key: data[key] for key in ("experiment", "verdict", "command", "versions", "table")}),
+    )
+    return verdict, section
+
+
+def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
+    """Write every experiment, report.html with the lab handout, and results.md; return the table of verdicts."""
+    written = [(e, *write(e, sweep, quick=quick, out=out)) for e in EXPERIMENTS.values()]
+    summary = [["claim", "verdict", "figure"]]
+    summary += [[e.title, verdict.outcome, verdict.sentence] for e, verdict, _ in written]
+    report.write(
+        out / "report.html",
+        title="What batch normalization does, measured",
+        sections=[section for _, _, section in written],
+        summary=summary,
+        lab=lab.grid(sweep.results, quick),
+    )
+    files.write_text(out / "results.md", _markdown(summary, quick))
+    return summary
+
+
+def _markdown(summary: list[list[str]], quick: bool) -> str:
+    """Return the table of verdicts as a page of the documentation."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in summary]
+    rows.insert(1, ["---"] * len(rows[0]))
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    command = "tinynet report" + (" --quick" if quick else "")
+    return (
+        "# Results\n\n"
+        f"Written by `{command}` on {datetime.date.today().isoformat()}, on {platform.machine()} with "
+        f"{available_cores()} cores, {versions()}.\n\n{table}\n"
+    )
+
+
+def _csv(table: list[list[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(table)
+    return text.getvalue()
+
+
+def listed() -> list[list[str]]:
+    """Return name and claim of every experiment."""
+    return [[experiment.name, experiment.claim] for experiment in EXPERIMENTS.values()]
+
+
+def unfinished(sweep: Sweep) -> list[str]:
+    """Return a line for every run that failed: its settings and the error."""
+    return [f"{_words(settings)}: {error}" for settings, error in sweep.failures.items()]
+
+
+def _words(settings: Any) -> str:
+    values = ", ".join(f"{key}={value}" for key, value in dataclasses.asdict(settings).items() if value is not None)
+    return f"{type(settings).__name__}({values})"

@@ -1,0 +1,399 @@
+"""Vanishing gradients: how the gradient changes from layer to layer before any training, beside the theory."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tinynet import plots
+from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.runs import load_data
+from tinynet.layers import Activation, BatchNorm, Dense, Layer, ReLU
+from tinynet.losses import SoftmaxCrossEntropy
+from tinynet.models import mlp
+from tinynet.network import Network, Sequential
+from tinynet.probes import gradient_by_layer
+from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Arm = Literal["batch"] | None
+ARMS: dict[str, Arm] = {"plain": None, "batch norm": "batch"}
+NETWORKS = [("sigmoid", "lecun_normal"), ("tanh", "lecun_normal"), ("relu", "lecun_normal"), ("relu", "he_normal")]
+THEORY = {  # of the squared gradient, per layer, without batch norm: Glorot and Bengio (2010), He et al. (2015)
+    ("sigmoid", "lecun_normal"): 0.056,
+    ("relu", "lecun_normal"): 0.5,
+    ("relu", "he_normal"): 1.0,
+}
+NAMES = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "linear": "No activation"}
+SCALES = {"lecun_normal": "LeCun's scale", "he_normal": "He's scale"}
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 1.5)
+BATCH = 60
+PROMISED = range(16, 129)  # the batch sizes at which the mean-field rate is to be met ...
+TOLERANCE = 0.02  # ... within this share of it
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientSettings:
+    """One batch, once forward and back through a network that has not been trained."""
+
+    depth: int
+    width: int = 100
+    activation: str
+    init: str
+    norm: Arm = None
+    batch_size: int = BATCH
+    seed: int = 0
+    data: str | None = None
+
+    def run(self) -> dict[str, Any]:
+        """Measure, by hidden layer: the weight's gradient, RMS; squared norm of d loss / d the activation's input."""
+        train, _ = load_data(self.data)
+        net = mlp(
+            train.x.shape[1],
+            [self.width] * self.depth,
+            int(train.y.max()) + 1,
+            activation=self.activation,
+            norm=self.norm,
+            init=self.init,
+            seed=self.seed,
+            dtype="float64",  # what vanishes is then the gradient, not the last digits of a float32
+        )
+        rows = np.random.default_rng(self.seed).choice(len(train), self.batch_size, replace=False)
+        _, dy = SoftmaxCrossEntropy()(net.forward(train.x[rows], training=True), train.y[rows])
+        squared = squared_gradients(net, dy, after=Activation)
+        return {"gradient_rms": list(gradient_by_layer(net).values())[:-1], "squared": squared}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanFieldSettings:
+    """What the mean-field theory speaks about: a wide network of Dense and BatchNorm, Gaussian data and gradient."""
+
+    activation: Literal["relu", "linear"]
+    batch_size: int
+    width: int = 1000
+    depth: int = 30
+    seed: int = 0
+
+    def run(self) -> dict[str, Any]:
+        """Measure the squared norm of d loss / d the input of every layer, from the first to the last."""
+        layers: list[Layer] = []
+        for _ in range(self.depth):
+            layers += [Dense(self.width, bias=False, init="lecun_normal"), BatchNorm()]
+            layers += [ReLU()] if self.activation == "relu" else []
+        net = Sequential(layers, inputs=self.width, seed=self.seed)
+        x, dy = np.random.default_rng(self.seed).normal(size=(2, self.batch_size, self.width)).astype(np.float32)
+        net.forward(x, training=True)
+        return {"squared": squared_gradients(net, dy, after=Dense)}
+
+
+def squared_gradients(net: Network, dy: Array, *, after: type[Layer]) -> list[float]:
+    """Return the squared norm of what each layer of one kind hands back, the first layer first; write ``grads``.
+
+    A `Network` hands out the gradient of its input only; a chain's layers can be run back one by one.
+    """
+    squared = []
+    for layer in reversed(net.layers.values()):
+        dy = layer.backward(dy)
+        if isinstance(layer, after):
+            squared.append(float(np.sum(np.square(dy, dtype=np.float64))))
+    return squared[::-1]
+
+
+def runs(quick: bool) -> list[GradientSettings | MeanFieldSettings]:
+    """Return the runs on MNIST, paired by seed, and those beside the mean-field theory."""
+    seeds = range(3) if quick else range(5)
+    on_mnist = [
+        GradientSettings(depth=depth, activation=activation, init=init, norm=norm, seed=seed)
+        for depth in ((2, 10, 30) if quick else (2, 5, 10, 20, 30, 50))
+        for activation, init in NETWORKS
+        for seed in seeds
+        for norm in ARMS.values()
+    ]
+    wide = [
+        MeanFieldSettings(activation=activation, batch_size=batch_size, depth=20 if quick else 30, seed=seed)
+        for activation in ("relu", "linear")
+        for batch_size in ((16, 32, 64, 128) if quick else (8, 16, 32, 64, 128, 256))
+        for seed in seeds
+    ]
+    return [*on_mnist, *wide]
+
+
+# -- theory -------------------------------------------------------------------------------------------------
+
+
+def mean_field_rate(activation: str, batch_size: float) -> float:
+    """Return by how much the squared gradient grows per layer toward the input, with batch norm before ``activation``.
+
+    Yang et al. (2019), "A mean field theory of batch normalization": wide layers, before training; pi / (pi - 1) =
+    1.467 for ReLU and 1 for none in the limit of a large batch.
+    """
+    n = batch_size
+    if activation == "linear":
+        return (n - 2) / (n - 3)
+    c = -1 / (n - 1)  # the correlation of two examples whose sum over the batch is 0
+    angle = math.pi - math.acos(c)
+    j, slope = (math.sqrt(1 - c * c) + angle * c) / math.pi, angle / math.pi
+    return (slope + n - 1) / ((n - 3) * (1 - j)) - 1 / (n - 3)
+
+
+# -- from squared gradients to a factor per layer -----------------------------------------------------------
+
+
+def vanishing_index(squared: Sequence[float]) -> tuple[float, float, float]:
+    """Return the squared gradient's factor per layer toward the input, and the fit's own 95 % interval.
+
+    The slope of a straight line through log squared gradient against layer, least squares. The first layers, which
+    still carry the data's own shape, and the last, which carry the loss's, are left out. The fit's interval
+    takes the layers as independent, which they are not quite: the range over seeds is the wider truth. All nan if
+    fewer than five layers are left with a gradient that is neither zero nor infinite.
+    """
+    layers = np.arange(len(squared))[interior(len(squared))]
+    y = np.array(squared, dtype=float)[layers]
+    usable = np.isfinite(y) & (y > 0)
+    if usable.sum() < 5:
+        return math.nan, math.nan, math.nan
+    x, y = -layers[usable].astype(float), np.log(y[usable])
+    x -= x.mean()
+    slope = float(x @ y / (x @ x))
+    residual = y - y.mean() - slope * x
+    error = math.sqrt(float(residual @ residual) / (len(x) - 2) / float(x @ x))
+    return math.exp(slope), math.exp(slope - 1.96 * error), math.exp(slope + 1.96 * error)
+
+
+def interior(depth: int) -> slice:
+    """Return the layers of the fit: without the first fifth and the last tenth."""
+    return slice(math.ceil(depth / 5), depth - math.ceil(depth / 10))
+
+
+def fit_width(results: Iterable[dict[str, Any]]) -> str:
+    """Return the half width of one fit's 95 % interval, relative to the factor, the median over runs."""
+    fits = [vanishing_index(result["squared"]) for result in results]
+    widths = [math.sqrt(high / low) - 1 for _, low, high in fits if math.isfinite(low)]
+    return f"+- {statistics.median(widths):.1%}" if widths else ""
+
+
+def factors(results: Results, activation: str, init: str, arm: str, depth: int) -> dict[int, float]:
+    """Return the fitted factor by seed."""
+    found = selected(results, activation, init, arm, depth)
+    by_seed = {seed: vanishing_index(result["squared"])[0] for seed, result in found.items()}
+    return {seed: value for seed, value in by_seed.items() if math.isfinite(value)}
+
+
+def selected(results: Results, activation: str, init: str, arm: str, depth: int) -> dict[int, dict[str, Any]]:
+    """Return the results on MNIST of one network and arm, by seed."""
+    wanted = (activation, init, ARMS[arm], depth)
+    return {
+        s.seed: result
+        for s, result in sorted(results.items(), key=lambda pair: int(pair[0].seed))
+        if isinstance(s, GradientSettings) and (s.activation, s.init, s.norm, s.depth) == wanted
+    }
+
+
+def depths(results: Results) -> list[int]:
+    """Return the depths that were run on MNIST."""
+    return sorted({s.depth for s in results if isinstance(s, GradientSettings)})
+
+
+def wide_factors(results: Results, activation: str) -> dict[int, list[float]]:
+    """Return the fitted factors of the wide networks, one a seed, by batch size."""
+    found: dict[int, list[float]] = {}
+    for s, result in results.items():
+        if isinstance(s, MeanFieldSettings) and s.activation == activation:
+            found.setdefault(s.batch_size, []).append(vanishing_index(result["squared"])[0])
+    finite = {size: [f for f in values if math.isfinite(f)] for size, values in sorted(found.items())}
+    return {size: values for size, values in finite.items() if values}
+
+
+def distance_from_theory(results: Results) -> float:
+    """Return the largest relative distance of a mean over seeds from the mean-field rate; nan without any run."""
+    distances = [
+        abs(statistics.fmean(values) / mean_field_rate(activation, size) - 1)
+        for activation in ("relu", "linear")
+        for size, values in wide_factors(results, activation).items()
+        if size in PROMISED
+    ]
+    return max(distances, default=math.nan)
+
+
+# -- what they say ------------------------------------------------------------------------------------------
+
+
+def verdict(results: Results) -> Verdict:
+    """Return whether batch norm brings the deepest sigmoid network's factor per layer closer to 1 for every seed."""
+    deep = max(depths(results), default=0)
+    plain, normalized = (factors(results, "sigmoid", "lecun_normal", arm, deep) for arm in ARMS)
+    seeds = sorted(plain.keys() & normalized.keys())
+    if not seeds:
+        return Verdict("not shown", "No pair of sigmoid networks has a gradient to measure.")
+    closer = [abs(math.log(normalized[seed])) < abs(math.log(plain[seed])) for seed in seeds]
+    sentence = (
+        f"Through {deep} sigmoid layers the squared gradient changes per layer toward the input by a factor of "
+        f"{interval([normalized[seed] for seed in seeds])} with batch norm and "
+        f"{interval([plain[seed] for seed in seeds])} without."
+    )
+    relu = list(factors(results, "relu", "he_normal", "batch norm", deep).values())
+    if relu:
+        total = interval([(deep - 1) * math.log10(f) for f in relu], "10^{:.1f}")
+        sentence += (
+            f" It is not constant with ReLU: a factor of {interval(relu)} per layer (theory "
+            f"{mean_field_rate('relu', BATCH):.3g}) makes {total} in all, an explosion."
+        )
+    distance = distance_from_theory(results)
+    if math.isfinite(distance):
+        met = "met within" if distance <= TOLERANCE else "missed by up to"
+        sentence += f" Mean-field rates at width 1000, batch 16 to 128, ReLU and linear: {met} {distance:.1%}."
+    return Verdict(decide(closer), sentence)
+
+
+def table(results: Results) -> list[list[str]]:
+    """Return the factor of every network that is deep enough for a fit, and of the wide ones, beside the theory."""
+    rows = [["network", "layers", "batch", "arm", "factor per layer", "95 % of one fit", "theory"]]
+    for activation, init in NETWORKS:
+        for depth in depths(results):
+            for arm in ARMS:
+                values = list(factors(results, activation, init, arm, depth).values())
+                if not values:
+                    continue
+                known = THEORY.get((activation, init)) if ARMS[arm] is None else None
+                if ARMS[arm] and activation == "relu":
+                    known = mean_field_rate("relu", BATCH)
+                width = fit_width(selected(results, activation, init, arm, depth).values())
+                cells = [interval(values), width, f"{known:.3g}" if known else ""]
+                rows.append([f"{activation}, {init}", str(depth), str(BATCH), arm, *cells])
+    for activation in ("relu", "linear"):
+        wide = [s for s in results if isinstance(s, MeanFieldSettings) and s.activation == activation]
+        for size, values in wide_factors(results, activation).items():
+            of_size = [s for s in wide if s.batch_size == size]
+            width = fit_width(results[s] for s in of_size)
+            name = f"{activation}, width {of_size[0].width}, Gaussian data"
+            cells = [interval(values, "{:.4f}"), width, f"{mean_field_rate(activation, size):.4f}"]
+            rows.append([name, str(of_size[0].depth), str(size), "batch norm", *cells])
+    return rows
+
+
+FIRST_LAYERS = (
+    "Root mean square per weight of each hidden layer's gradient, on one batch of MNIST with the initial weights. "
+    "Both arms have the same weights, seed by seed. "
+)
+CAPTIONS = {
+    "sigmoid": FIRST_LAYERS
+    + "The sigmoid's slope is at most 1/4: without batch norm nothing reaches the first layers.",
+    "tanh": FIRST_LAYERS + "At this initialization tanh loses little: batch norm makes the gradient grow instead.",
+    "relu": (
+        FIRST_LAYERS
+        + "A weight's gradient is what comes forward times what comes back. With LeCun's scale each of the "
+        "two halves its square per layer, so that the product is level and tiny; with He's neither changes. With "
+        "batch norm (He's scale; LeCun's gives the same factors) the gradient explodes toward the data."
+    ),
+    "factor": (
+        "Factor of the squared gradient per layer toward the input, against depth, from a straight line through its "
+        "logarithm; 1 is a gradient that neither vanishes nor explodes."
+    ),
+    "mean_field": (
+        "The same factor in networks of width 1000 with batch norm, for Gaussian data and a Gaussian gradient at the "
+        "last layer, against the batch size; lines: Yang et al. (2019), for infinite width. Without an activation "
+        "the points lie above the line at large batches: there the width is not so much larger than the batch."
+    ),
+}
+
+
+def draw(results: Results) -> dict[str, Figure]:
+    """Return the figures of `CAPTIONS`; those that no run reached are left out."""
+    figures: dict[str, Figure] = {}
+    deep = max(depths(results), default=0)
+    for kind in ("sigmoid", "tanh", "relu"):
+        arms: dict[str, tuple[list[int], Array]] = {}
+        for activation, init in NETWORKS:
+            for arm in ARMS:
+                found = selected(results, activation, init, arm, deep)
+                if activation == kind and found and not (ARMS[arm] and init == "lecun_normal" and kind == "relu"):
+                    name = f"{arm}, {SCALES[init]}" if kind == "relu" and ARMS[arm] is None else arm
+                    arms[name] = list(range(1, deep + 1)), np.array([r["gradient_rms"] for r in found.values()])
+        if arms:
+            fig, (ax,) = plots.figure()
+            plots.gradient_by_layer(arms, ax, title=f"{NAMES[kind]}, {deep} hidden layers, before any training")
+            legend = ax.get_legend()
+            if kind == "relu" and legend is not None:  # three lines: between the lower two there is room
+                legend.set_loc((0.04, 0.24))
+            figures[kind] = fig
+
+    lines: dict[str, tuple[list[float], Array]] = {}
+    for activation, init in (("sigmoid", "lecun_normal"), ("relu", "he_normal")):
+        for arm in ARMS:
+            by_depth = {depth: factors(results, activation, init, arm, depth) for depth in depths(results)}
+            by_depth = {depth: by_seed for depth, by_seed in by_depth.items() if by_seed}
+            if by_depth:
+                seeds = sorted({seed for by_seed in by_depth.values() for seed in by_seed})
+                rows = [[by_seed.get(seed, math.nan) for by_seed in by_depth.values()] for seed in seeds]
+                lines[f"{NAMES[activation]}, {arm}"] = [float(depth) for depth in by_depth], np.array(rows)
+    if lines:
+        fig, (ax,) = plots.figure()
+        plots.lines_with_bands(
+            lines,
+            ax,
+            xlabel="hidden layers",
+            ylabel="factor of the squared gradient",
+            title="Change per layer toward the data",
+            logy=True,
+            points=True,
+            theory={"1: neither vanishes nor explodes": ([0, deep], [1, 1])},
+        )
+        ax.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        ax.minorticks_off()
+        figures["factor"] = fig
+
+    points: dict[str, tuple[list[float], Array]] = {}
+    theory: dict[str, tuple[list[float], list[float]]] = {}
+    for activation in ("relu", "linear"):
+        measured = wide_factors(results, activation)
+        if not measured:
+            continue
+        most = max(map(len, measured.values()))
+        rows = [[f[k] if k < len(f) else math.nan for f in measured.values()] for k in range(most)]
+        points[f"{NAMES[activation]}, measured"] = [float(size) for size in measured], np.array(rows)
+        sizes = np.geomspace(min(measured), max(measured)).tolist()
+        theory[f"{NAMES[activation]}, theory"] = sizes, [mean_field_rate(activation, n) for n in sizes]
+    if points:
+        fig, (ax,) = plots.figure()
+        plots.lines_with_bands(
+            points,
+            ax,
+            xlabel="batch size",
+            ylabel="factor per layer",
+            title="Growth of the squared gradient with batch norm",
+            logx=True,
+            points=True,
+            theory=theory,
+        )
+        sizes = sorted({int(size) for x, _ in points.values() for size in x})
+        ax.set_xticks(sizes, [str(size) for size in sizes])
+        ax.minorticks_off()
+        figures["mean_field"] = fig
+    return figures
+
+
+EXPERIMENT = Experiment(
+    name="vanishing-gradients",
+    title="Vanishing gradients",
+    claim="Batch normalization reduces the vanishing gradients problem.",
+    method=(
+        "Networks of 2 to 50 layers of 100 units (quick form: to 30), before any training, on one batch of "
+        f"{BATCH} MNIST images: the gradient of every hidden layer. The vanishing index is the factor per layer, "
+        "toward the input, of the squared gradient of what goes into the activations: a straight line through its "
+        "logarithm over the interior layers. The claim holds if in the deepest sigmoid network (LeCun initialization: "
+        "variance 1 / inputs) the factor's logarithm is closer to 0 with batch norm for every seed. Beside it, wide "
+        "networks measure how fast batch norm makes the gradient explode, against the mean-field theory."
+    ),
+    runs=runs,
+    verdict=verdict,
+    table=table,
+    draw=draw,
+    captions=CAPTIONS,
+)
