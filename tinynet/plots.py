@@ -34,6 +34,7 @@ STYLE: Any = {  # readable from the back of a room
     "svg.hashsalt": "tinynet",  # the same plot gives the same file
 }
 SIZE = (10.0, 6.0)
+HALO = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}  # under text on lines
 
 
 def figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
@@ -180,7 +181,7 @@ def percentiles(
         (p15, "-.", COLORS[0], "15th percentile"),
     ):
         ax.plot(steps, values, line, color=color, label=label)
-        ax.annotate(label, (steps[third], values[third]), (0, 12), textcoords="offset points", color=color)
+        ax.annotate(label, (steps[third], values[third]), (0, 12), textcoords="offset points", color=color, bbox=HALO)
     ax.fill_between(steps, p15, p85, color="black", alpha=0.07, linewidth=0)
     ax.set(xlabel="step", ylabel="input of the activation", title=title)
     ax.label_outer()
