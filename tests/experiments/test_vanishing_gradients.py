@@ -8,6 +8,7 @@ import pytest
 
 import tinynet as tn
 from tinynet.experiments import vanishing_gradients
+from tinynet.experiments.runs import RunSettings
 from tinynet.experiments.vanishing_gradients import (
     EXPERIMENT,
     GradientSettings,
@@ -167,6 +168,8 @@ def test_the_table_has_the_measured_factor_beside_the_theory() -> None:
 def test_figures_say_what_is_on_the_axes() -> None:
     made = results([0.05, 0.06, 0.07], [1.1, 1.2, 0.9])
     made[MeanFieldSettings(activation="relu", batch_size=16)] = geometric(1.5, 30)
+    probe = {"steps": [0, 20], "values": {"mean": {"sigmoid_1": [0.5, 0.1]}}}
+    made[RunSettings(norm="batch")] = {"probe": probe}
     figures = EXPERIMENT.draw(made)
     assert set(figures) == set(EXPERIMENT.captions)
     for figure in figures.values():
@@ -187,3 +190,19 @@ def test_the_mean_field_rate_is_met(activation: Any) -> None:
     runs = [MeanFieldSettings(activation=activation, batch_size=32, depth=20, seed=seed) for seed in range(3)]
     measured = statistics.fmean(vanishing_index(s.run()["squared"])[0] for s in runs)
     assert measured == pytest.approx(mean_field_rate(activation, 32), rel=0.02)
+
+
+def test_saturation_is_the_last_hidden_layers_mean_output_over_training() -> None:
+    def trained(norm: Any, seed: int, last: list[float]) -> tuple[RunSettings, dict[str, Any]]:
+        values = {"mean": {"sigmoid_1": [0.5] * len(last), "sigmoid_2": last}}
+        return RunSettings(norm=norm, seed=seed), {"probe": {"steps": [0, 20, 40][: len(last)], "values": values}}
+
+    found = dict(
+        [trained(None, 0, [0.5, 0.1, 0.05]), trained(None, 1, [0.4, 0.2]), trained("batch", 0, [0.5, 0.5, 0.5])]
+    )
+    steps, rows = vanishing_gradients.last_outputs(found, "plain")
+    assert steps == [0, 20], "as far as every run went: one diverged"
+    np.testing.assert_array_equal(rows, [[0.5, 0.1], [0.4, 0.2]])
+    (ax,) = EXPERIMENT.draw(found)["saturation"].axes
+    assert "mean output" in ax.get_ylabel()
+    assert vanishing_gradients.last_outputs({}, "plain")[0] == []

@@ -12,7 +12,7 @@ import numpy as np
 
 from tinynet import plots
 from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
-from tinynet.experiments.runs import load_data
+from tinynet.experiments.runs import RunSettings, load_data
 from tinynet.layers import Activation, BatchNorm, Dense, Layer, ReLU
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.models import mlp
@@ -106,8 +106,8 @@ def squared_gradients(net: Network, dy: Array, *, after: type[Layer]) -> list[fl
     return squared[::-1]
 
 
-def runs(quick: bool) -> list[GradientSettings | MeanFieldSettings]:
-    """Return the runs on MNIST, paired by seed, and those beside the mean-field theory."""
+def runs(quick: bool) -> list[GradientSettings | MeanFieldSettings | RunSettings]:
+    """Return the runs on MNIST, those beside the mean-field theory, and trained ones; all paired by seed."""
     seeds = range(3) if quick else range(5)
     on_mnist = [
         GradientSettings(depth=depth, activation=activation, init=init, norm=norm, seed=seed)
@@ -122,7 +122,13 @@ def runs(quick: bool) -> list[GradientSettings | MeanFieldSettings]:
         for batch_size in ((16, 32, 64, 128) if quick else (8, 16, 32, 64, 128, 256))
         for seed in seeds
     ]
-    return [*on_mnist, *wide]
+    steps = 400 if quick else 4000
+    trained = [
+        RunSettings(depth=5, lr=1.0, norm=norm, steps=steps, record_every=steps // 20, seed=seed)
+        for seed in seeds
+        for norm in ARMS.values()
+    ]
+    return [*on_mnist, *wide, *trained]
 
 
 # -- theory -------------------------------------------------------------------------------------------------
@@ -211,6 +217,15 @@ def wide_factors(results: Results, activation: str) -> dict[int, list[float]]:
     return {size: values for size, values in finite.items() if values}
 
 
+def last_outputs(results: Results, arm: str) -> tuple[list[float], Array]:
+    """Return the steps, and the mean output of the last hidden sigmoid over training: an array (runs, steps)."""
+    probes = [r["probe"] for s, r in results.items() if isinstance(s, RunSettings) and s.norm == ARMS[arm]]
+    rows = [list(probe["values"]["mean"].values())[-1] for probe in probes if probe["steps"]]
+    records = min(map(len, rows), default=0)  # a diverged run has fewer
+    steps = [float(step) for step in probes[0]["steps"][:records]] if records else []
+    return steps, np.array([row[:records] for row in rows])
+
+
 def distance_from_theory(results: Results) -> float:
     """Return the largest relative distance of a mean over seeds from the mean-field rate; nan without any run."""
     distances = [
@@ -292,6 +307,11 @@ CAPTIONS = {
         "two halves its square per layer, so that the product is level and tiny; with He's neither changes. With "
         "batch norm (He's scale; LeCun's gives the same factors) the gradient explodes toward the data."
     ),
+    "saturation": (
+        "Mean output of the last hidden layer's sigmoid over training, 5 x 100 at learning rate 1. It starts at 0.5, "
+        "where the sigmoid is steepest; toward 0 it is saturated and hardly lets the gradient pass, as in Figure 2 of "
+        "Glorot and Bengio (2010)."
+    ),
     "factor": (
         "Factor of the squared gradient per layer toward the input, against depth, from a straight line through its "
         "logarithm; 1 is a gradient that neither vanishes nor explodes."
@@ -323,6 +343,18 @@ def draw(results: Results) -> dict[str, Figure]:
             if kind == "relu" and legend is not None:  # three lines: between the lower two there is room
                 legend.set_loc((0.04, 0.24))
             figures[kind] = fig
+
+    outputs = {arm: last_outputs(results, arm) for arm in ARMS}
+    if any(steps for steps, _ in outputs.values()):
+        fig, (ax,) = plots.figure()
+        plots.lines_with_bands(
+            {arm: found for arm, found in outputs.items() if found[0]},
+            ax,
+            xlabel="step (one update each)",
+            ylabel="mean output of the last sigmoid",
+            title="Saturation while training",
+        )
+        figures["saturation"] = fig
 
     lines: dict[str, tuple[list[float], Array]] = {}
     for activation, init in (("sigmoid", "lecun_normal"), ("relu", "he_normal")):
@@ -389,7 +421,8 @@ EXPERIMENT = Experiment(
         "toward the input, of the squared gradient of what goes into the activations: a straight line through its "
         "logarithm over the interior layers. The claim holds if in the deepest sigmoid network (LeCun initialization: "
         "variance 1 / inputs) the factor's logarithm is closer to 0 with batch norm for every seed. Beside it, wide "
-        "networks measure how fast batch norm makes the gradient explode, against the mean-field theory."
+        "networks measure how fast batch norm makes the gradient explode, against the mean-field theory; and "
+        "trained 5-layer sigmoid networks show the last layer saturate without batch norm (drawn, not judged)."
     ),
     runs=runs,
     verdict=verdict,
