@@ -227,8 +227,6 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    import numpy as np
-
     from tinynet import files
     from tinynet.experiments import runs
     from tinynet.history import History
@@ -251,7 +249,7 @@ def _train(args: argparse.Namespace) -> int:
             optimizer=SGD(args.lr, momentum=args.momentum),
             steps=steps,
             batch_size=args.batch_size,
-            seed=np.random.default_rng(args.seed),
+            seed=args.seed,
             progress=True,
             history=history,
         )

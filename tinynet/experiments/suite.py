@@ -46,11 +46,11 @@ EXPERIMENTS: dict[str, Experiment] = {
 
 
 def find(names: Sequence[str]) -> list[Experiment]:
-    """Return the experiments of these names, all if there are none; raise InputError for an unknown one."""
+    """Return the experiments of these names, each once; raise InputError for an unknown one."""
     for name in names:
         if name not in EXPERIMENTS:
             raise unknown_name("experiment", name, EXPERIMENTS)
-    return [EXPERIMENTS[name] for name in dict.fromkeys(names)] or list(EXPERIMENTS.values())
+    return [EXPERIMENTS[name] for name in dict.fromkeys(names)]
 
 
 def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tuple[Verdict, report.Section]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Self
-
 import numpy as np
 
 from tinynet.errors import InputError
@@ -111,12 +108,6 @@ class MovingNoise(Layer):
     def create(self, rng: np.random.Generator) -> None:
         """Take a stream of its own, so that the weights drawn are the same with and without noise."""
         self.rng = rng.spawn(1)[0]
-
-    def copy(self) -> Self:  # noqa: D102
-        other = super().copy()
-        if self.dtype is not None:
-            other.rng = copy.deepcopy(self.rng)
-        return other
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return x scaled and shifted at random in training, else a copy of x."""

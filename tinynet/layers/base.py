@@ -42,6 +42,7 @@ class Layer:
         self.features: tuple[int, ...] = ()  # of each input, set when built
         self.kept: tuple[Any, ...] | None = None  # what the last training forward left for backward
         self.kept_shape: tuple[int, ...] = ()  # of that forward's output
+        self.rng: Any = None  # a Generator, of a layer that draws in training: a stream of its own
         self.buffers: dict[str, Array] | None = None  # a network's: arrays that are reused from step to step
 
     # -- what a kind of layer defines ---------------------------------------------------------------------
@@ -99,6 +100,7 @@ class Layer:
         other = copy.copy(self)
         for role in ("params", "grads", "state"):
             setattr(other, role, {name: value.copy() for name, value in getattr(self, role).items()})
+        other.rng = copy.deepcopy(self.rng)
         other.name, other.kept, other.buffers = self.kind, None, None
         return other
 

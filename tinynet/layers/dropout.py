@@ -1,8 +1,5 @@
 """Dropout (Srivastava et al. 2014)."""
 
-import copy
-from typing import Self
-
 import numpy as np
 
 from tinynet.errors import InputError
@@ -27,12 +24,6 @@ class Dropout(Layer):
     def create(self, rng: np.random.Generator) -> None:
         """Take a stream of its own, so that the weights drawn are the same with and without dropout."""
         self.rng = rng.spawn(1)[0]
-
-    def copy(self) -> Self:  # noqa: D102
-        other = super().copy()
-        if self.dtype is not None:
-            other.rng = copy.deepcopy(self.rng)
-        return other
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return x with some numbers zeroed in training, else a copy of x."""
