@@ -33,7 +33,11 @@ class SoftmaxCrossEntropy:
         outputs, targets = check_array(outputs, "SoftmaxCrossEntropy"), np.asarray(targets)
         self.check(targets, len(outputs), outputs.shape[1])
         gradient = np.empty_like(outputs)
-        return kernels.softmax.cross_entropy(outputs, targets, gradient), gradient
+        return self.write(outputs, targets, gradient), gradient
+
+    def write(self, outputs: Array, targets: Array, gradient: Array) -> float:
+        """Return the mean loss and write its gradient, unchecked."""
+        return kernels.softmax.cross_entropy(outputs, targets, gradient)
 
     def check(self, targets: Array, examples: int, units: int) -> None:
         """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""
@@ -60,10 +64,15 @@ class MeanSquaredError:
         """Return the mean loss and d loss / d outputs; both arrays are (batch, units)."""
         outputs = check_array(outputs, "MeanSquaredError")
         self.check(targets, len(outputs), outputs.shape[1])
-        error = outputs - np.asarray(targets, outputs.dtype)
+        gradient = np.empty_like(outputs)
+        return self.write(outputs, targets, gradient), gradient
+
+    def write(self, outputs: Array, targets: Array, gradient: Array) -> float:
+        """Return the mean loss and write its gradient, unchecked."""
+        error = np.subtract(outputs, np.asarray(targets, outputs.dtype), out=gradient)
         loss = float(np.mean(np.square(error), dtype=np.float64))
         error *= 2 / error.size
-        return loss, error
+        return loss
 
     def check(self, targets: Array, examples: int, units: int) -> None:
         """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""

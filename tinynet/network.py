@@ -4,46 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tinynet import checkpoint, inference
-from tinynet.errors import FileFormatError, InputError, ShapeError, unknown_name
+from tinynet import checkpoint, inference, kernels
+from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.layers import Input, Layer, Node
-from tinynet.layers.base import check_array, float_dtype
+from tinynet.layers.base import LiveArrays, check_array, float_dtype
+from tinynet.recording import Recorder
 from tinynet.typing import Array, DType, Seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-
-class LiveArrays(dict[str, Array]):
-    """Arrays by name; assigning writes into the array that the layer uses, and no name is added or lost."""
-
-    def __setitem__(self, name: str, value: Array) -> None:
-        if name not in self:
-            raise unknown_name("array", name, self)
-        if np.shape(value) != self[name].shape:
-            raise ShapeError(f"{name}: has shape {self[name].shape}, got {np.shape(value)}")
-        self[name][...] = value
-
-    def update(self, *others: Any, **named: Array) -> None:
-        """Assign several arrays."""
-        for name, value in dict(*others, **named).items():
-            self[name] = value
-
-    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
-        self.update(other)
-        return self
-
-    def _fixed(self, *_: Any) -> Any:
-        raise InputError("a network's arrays stay with it: assign to them, none can be taken out")
-
-    __delitem__ = pop = popitem = clear = _fixed
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LiveArrays, (dict(self),)
+MOST = 8  # batch sizes for which arrays are kept
+REPLAYED_ROWS = 1024  # predictions for more at a time cost so much that calling the layers from Python does not show
 
 
 class Network:
@@ -81,12 +57,14 @@ class Network:
         position = {node: k for k, node in enumerate(self.nodes)}
         self._plan: list[tuple[Layer, tuple[int, ...]]] = []
         self._values: list[Array] = []  # every node's output in the last training forward
+        self._recorder = Recorder()
+        self._inputs: dict[int, Array] = {}  # by number of rows: where a training batch lies
         self.layers: dict[str, Layer] = {}
 
         # Names and shapes of the whole graph first: if a layer does not fit, no other is touched.
         features = [self.inputs]
         for layer, parents in _layers(self.nodes):
-            if layer.buffers is not None:
+            if layer.recorder is not None:
                 raise InputError(f"{layer.name} is in a network already; make a new layer, or a copy()")
             number = 1 + sum(other.kind == layer.kind for other in self.layers.values())
             layer.name = f"{layer.kind}_{number}"
@@ -105,7 +83,8 @@ class Network:
         for layer, sources in self._plan:
             if layer.dtype is None:
                 layer.build(*(features[source] for source in sources), seed=rng, dtype=self.dtype)
-            layer.buffers = {}
+            layer.recorder = self._recorder
+        self._replayable = all(layer.replayable for layer in self.layers.values())
         self.outputs = features[-1]
         self.params, self.grads, self.state = (self._named(role) for role in ("params", "grads", "state"))
 
@@ -136,9 +115,8 @@ class Network:
             If x has another number of features, or is not float.
         """
         x = check_array(x, "input", self.inputs, self.dtype)
-        if not training:
-            return self.run(x, training)
-        return self.run(x.copy(), training).copy()  # x may change before backward
+        outputs = self.run(x, training)
+        return outputs.copy() if training else outputs
 
     def backward(self, dy: Array) -> Array:
         """Return d loss / dx from ``dy`` = d loss / d output of the last training forward; write ``grads``."""
@@ -147,16 +125,43 @@ class Network:
         return dx.copy()
 
     def run(self, x: Array, training: bool) -> Array:
-        """As `forward`, for callers that keep nothing: unchecked, and in training the output is reused."""
-        values = [x]
-        for layer, sources in self._plan:
-            values.append(layer.forward(*[values[source] for source in sources], training=training))
+        """As `forward`, unchecked, and in training the output is written over by the next batch of its size.
+
+        A pass through layers that only call kernels is recorded the first time a batch of its shape comes, and from
+        then on replayed: the same calls, without the layers. See `tinynet.kernels.tape`.
+        """
         if training:
-            self._values = values
-        return values[-1]
+            return self._train(x)
+        if self._replayable and len(x) <= REPLAYED_ROWS and self._recorder.lock.acquire(blocking=False):
+            try:
+                return self._predict(x)
+            finally:
+                self._recorder.lock.release()
+        return self._through_layers(x, training=False)[-1]
 
     def run_backward(self, dy: Array, *, input_gradient: bool = False) -> Array | None:
         """As `backward`; without ``input_gradient`` the gradient of the data, which costs a product, is left out."""
+        dy = self._plan[-1][0].recall(dy)[0]
+        if not self._replayable:
+            return self._back_through_layers(dy, input_gradient)
+        key = "backward", len(dy), input_gradient
+        known = self._recorder.get(key)
+        if known is None:
+            with self._recorder.recording(key, dy) as known:
+                known.gradient = self._back_through_layers(dy, input_gradient)
+        else:
+            known.replay(dy)
+        return known.gradient
+
+    def _through_layers(self, x: Array, training: bool) -> list[Array]:
+        """Return every node's output: each layer reads the outputs of those before it."""
+        values = [x]
+        for layer, sources in self._plan:
+            values.append(layer.forward(*[values[source] for source in sources], training=training))
+        return values
+
+    def _back_through_layers(self, dy: Array, input_gradient: bool) -> Array | None:
+        """Return d loss / d input: in reverse order, each layer turns the gradient of its output into its inputs'."""
         dvalues: list[Array | None] = [None] * len(self.nodes)
         dvalues[-1] = dy
         for k in range(len(self._plan), 0, -1):
@@ -168,9 +173,63 @@ class Network:
                 continue
             dxs: Any = layer.backward(d)
             for source, dx in zip(sources, dxs if layer.many_inputs else (dxs,), strict=True):
-                known = dvalues[source]  # where the graph branches, gradients add up
-                dvalues[source] = dx if known is None else known + dx
+                known = dvalues[source]
+                if known is not None:  # where the graph branches, gradients add up
+                    total = layer.empty(f"sum_{source}", dx.shape)
+                    layer.call(kernels.merge.add, known, dx, total)
+                    dx = total
+                dvalues[source] = dx
         return dvalues[0]
+
+    def _train(self, x: Array) -> Array:
+        own = self.input_array(len(x))
+        if x is not own:
+            np.copyto(own, x)  # x may change before backward
+        if not self._replayable:
+            self._values = self._through_layers(own, training=True)
+            return self._values[-1]
+        key, recorder = ("training", len(x)), self._recorder
+        known = recorder.get(key)
+        if known is None:
+            for flag in (False, True):  # they may go back through arrays of a pass that was forgotten
+                recorder.pop(("backward", len(x), flag), None)
+            with recorder.recording(key, own) as known:
+                known.arrays = self._through_layers(own, training=True)
+            known.kept = [(layer.kept, layer.kept_shape) for layer in self.layers.values()]
+        else:
+            known.replay(own)
+            if known is not recorder.last:
+                for layer, kept in zip(self.layers.values(), known.kept, strict=True):
+                    layer.kept, layer.kept_shape = kept
+        recorder.last, self._values = known, known.arrays
+        return known.arrays[-1]
+
+    def _predict(self, x: Array) -> Array:
+        key = "inference", x.shape
+        known = self._recorder.get(key)
+        if known is None:
+            if len(self._recorder) >= 3 * MOST:
+                self._forget()
+            with self._recorder.recording(key, x) as known:
+                known.arrays = [self._through_layers(x, training=False)[-1]]
+        else:
+            known.replay(x)
+        return known.arrays[0].copy()
+
+    def input_array(self, rows: int) -> Array:
+        """Return an array for a batch of so many rows: `run` in training copies any other into it first."""
+        if rows not in self._inputs:
+            if len(self._inputs) >= MOST:
+                self._forget()
+            self._inputs[rows] = np.empty((rows, self.inputs), self.dtype)
+        return self._inputs[rows]
+
+    def _forget(self) -> None:
+        """Forget all recorded passes, with the arrays that the layers have for them."""
+        self._recorder.clear()
+        self._inputs.clear()
+        for layer in self.layers.values():
+            layer.buffers.clear()
 
     @property
     def values(self) -> dict[str, Array]:

@@ -1,11 +1,14 @@
 """Gradient descent: how parameters move along their gradients."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from tinynet import kernels
 from tinynet.errors import InputError
+from tinynet.layers.base import LiveArrays
+from tinynet.recording import Call, Pass
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.typing import Array
 
@@ -63,6 +66,9 @@ class SGD:
         self.momentum, self.nesterov = float(momentum), nesterov
         self.weight_decay, self.decoupled, self.clip_norm = float(weight_decay), decoupled, clip_norm
         self.steps = 0
+        self.rates = np.zeros(4)  # lr, decay, shrink, momentum of this step: what the kernels read
+        self._pass = Pass()
+        self._grads: dict[str, Array] | None = None  # the updates of these gradients, to be replayed
         self.velocity: dict[str, Array] = {}
         self._params: dict[str, Array] | None = None
 
@@ -75,6 +81,7 @@ class SGD:
         """Start anew, at step 0 and without velocity, unless these are the parameters it moves already."""
         if params is not self._params:
             self._params, self.steps = params, 0
+            self._grads = None
             self.velocity = {k: np.zeros_like(w) for k, w in params.items()} if self.momentum else {}
 
     def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
@@ -84,14 +91,31 @@ class SGD:
         if self.clip_norm is not None:
             self._clip(grads)
         l2, shrink = (0.0, lr * self.weight_decay) if self.decoupled else (self.weight_decay, 0.0)
+        self.rates[:] = lr, l2, shrink, self.momentum
+        if grads is self._grads:
+            self._pass.replay()
+        else:
+            self._pass = Pass(calls=self._calls(params, grads))
+            for kernel, arguments in self._pass.calls:
+                kernel(*arguments)
+            # a network's arrays stay where they are; a dict of the user's own may hold others next time
+            self._grads = grads if isinstance(params, LiveArrays) and isinstance(grads, LiveArrays) else None
+        self.steps += 1
+
+    def _calls(self, params: dict[str, Array], grads: dict[str, Array]) -> list[Call]:
+        """Return the kernel call of each parameter's update."""
+        calls: list[Call] = []
         for name, weight in params.items():
             w, g = weight.reshape(-1, copy=False), grads[name].reshape(-1, copy=False)
             if self.momentum:
-                v = self.velocity[name].reshape(-1)
-                kernels.sgd.update_momentum(w, g, v, lr, l2, shrink, self.momentum, self.nesterov)
+                v = self.velocity[name].reshape(-1, copy=False)
+                calls.append((kernels.sgd.update_momentum, (w, g, v, self.rates, self.nesterov)))
             else:
-                kernels.sgd.update(w, g, lr, l2, shrink)
-        self.steps += 1
+                calls.append((kernels.sgd.update, (w, g, self.rates)))
+        return calls
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_pass": Pass(), "_grads": None}  # a copy's arrays are others
 
     def _clip(self, grads: dict[str, Array]) -> None:
         norm = math.sqrt(sum(kernels.sgd.sum_of_squares(g.reshape(-1)) for g in grads.values()))

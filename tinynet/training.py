@@ -110,7 +110,7 @@ def fit(
         if name == "train" or data is not None:
             _check_data(net, data, loss, name)
     has_batch_norm = any(isinstance(layer, BatchNorm) for layer in net.layers.values())
-    batches = Batches(train, batch_size, np.random.default_rng(seed), net.dtype, 2 if has_batch_norm else 1)
+    batches = Batches(train, batch_size, np.random.default_rng(seed), net.input_array, 2 if has_batch_norm else 1)
     total = _total_steps(epochs, steps, batches.per_epoch)
     every = validate_every
     if every is None:
@@ -124,11 +124,14 @@ def fit(
     if progress:
         watchers.append(_Bar(total))
     recent: list[float] = []  # losses since the last record
+    gradient = np.empty(0)
     # A run that diverges overflows on its way: that is a result, not a warning.
     with np.errstate(all="ignore"):
         for x, y in itertools.islice(batches, total):
             outputs = net.run(x, training=True)
-            run.loss, gradient = loss(outputs, y)
+            if gradient.shape != outputs.shape:
+                gradient = np.empty_like(outputs)
+            run.loss = loss.write(outputs, y, gradient)
             recent.append(run.loss)
             if not math.isfinite(run.loss):
                 history.append(run.step, run.loss, math.nan, math.nan, optimizer.lr)

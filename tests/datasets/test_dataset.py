@@ -128,7 +128,9 @@ def test_its_repr_says_what_it_holds():
 def epochs(size, count=2, seed=0, examples=7, at_least=1, dtype="float32"):
     """Labels of each batch of each epoch; label k belongs to the example 2k, 2k + 1."""
     data = tn.Dataset(X[:examples], Y[:examples])
-    batches = Batches(data, size, np.random.default_rng(seed), np.dtype(dtype), at_least)
+    batches = Batches(
+        data, size, np.random.default_rng(seed), lambda rows: np.empty((rows, data.x.shape[1]), dtype), at_least
+    )
     stream, result = iter(batches), []
     for _ in range(count):
         epoch = []
@@ -182,7 +184,8 @@ def test_an_examples_place_in_the_order_does_not_depend_on_precision_or_left_ove
 
 def test_the_data_stays_as_it_is():
     data = tn.Dataset(X.copy(), Y.copy())
-    stream = iter(Batches(data, 3, np.random.default_rng(0), np.dtype("float32")))
+    buffer = np.empty((3, data.x.shape[1]), "float32")
+    stream = iter(Batches(data, 3, np.random.default_rng(0), lambda rows: buffer[:rows]))
     for x, y in itertools.islice(stream, 5):
         x[:] = y[:] = -1
     np.testing.assert_array_equal(data.x, X)

@@ -29,13 +29,13 @@ needs_jit = pytest.mark.skipif(
 
 def forward(kernel, x, constants):
     y = np.full_like(x, 77)
-    getattr(activations, kernel + "_forward")(x, y, *constants)
+    getattr(activations, kernel + "_forward")(x.ravel(), y.ravel(), *constants)
     return y
 
 
 def backward(kernel, dy, x, constants):
     y, dx = forward(kernel, x, constants), np.full_like(x, 77)
-    getattr(activations, kernel + "_backward")(dy, x, y, dx, *constants)
+    getattr(activations, kernel + "_backward")(dy.ravel(), x.ravel(), y.ravel(), dx.ravel(), *constants)
     return dx
 
 

@@ -12,20 +12,26 @@ ROUNDED = {"rtol": 2e-6, "atol": 2e-6}  # float32: a few units in the last place
 
 def forward(x, gamma=None, beta=None, eps=EPS):
     """Return y, x_hat, mu, var, inv_std, as the twin does."""
+    y, mu, rest, var, inv_std = run_forward(x, gamma, beta, eps)
+    return y, (x - mu - rest) * inv_std, mu + rest, var, inv_std
+
+
+def run_forward(x, gamma, beta, eps):
     features = x.shape[1]
     gamma = np.ones(features, x.dtype) if gamma is None else gamma
     beta = np.zeros(features, x.dtype) if beta is None else beta
-    y, x_hat = np.full_like(x, 77), np.full_like(x, 77)  # what was in the arrays before must not matter
-    mu, var, inv_std = (np.full(features, 77, x.dtype) for _ in range(3))
-    batch_norm.forward(x, gamma, beta, eps, y, x_hat, mu, var, inv_std)
-    return y, x_hat, mu, var, inv_std
+    y = np.full_like(x, 77)  # what was in the arrays before must not matter
+    mu, rest, var, inv_std, *work = (np.full(features, 77, x.dtype) for _ in range(6))
+    batch_norm.forward(x, gamma, beta, eps, y, mu, rest, var, inv_std, *work)
+    return y, mu, rest, var, inv_std
 
 
 def backward(dy, x, gamma, eps=EPS):
     """Return dx, dgamma, dbeta, as the twin does."""
-    _, x_hat, _, _, inv_std = forward(x, gamma, eps=eps)
-    dx, dgamma, dbeta = np.full_like(x, 77), np.full_like(gamma, 77), np.full_like(gamma, 77)
-    batch_norm.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
+    _, mu, rest, _, inv_std = run_forward(x, gamma, None, eps)
+    dx = np.full_like(x, 77)
+    dgamma, dbeta, *work = (np.full_like(gamma, 77) for _ in range(4))
+    batch_norm.backward(dy, x, mu, rest, inv_std, gamma, dx, dgamma, dbeta, *work)
     return dx, dgamma, dbeta
 
 
@@ -80,7 +86,7 @@ def test_the_twins_backward_agrees_with_a_complex_step():
 def test_running_statistics_move_toward_the_batch_with_the_unbiased_variance(dtype, tolerance):
     mu, var, mean, variance = (np.abs(a[0]) for a in (numbers(seed=k, dtype=dtype)[0] for k in range(4)))
     running_mean, running_var = mean.copy(), variance.copy()
-    batch_norm.update_running(mu, var, 5, 0.8, running_mean, running_var)
+    batch_norm.update_running(mu, np.zeros_like(mu), var, 5, 0.8, running_mean, running_var)
     expected = reference.batch_norm_update_running(*doubles(mu, var), 5, 0.8, *doubles(mean, variance))
     assert_all_close((running_mean, running_var), expected, **tolerance)
 
@@ -89,7 +95,7 @@ def test_running_statistics_move_toward_the_batch_with_the_unbiased_variance(dty
 def test_inference_uses_the_statistics_it_is_given(dtype, tolerance):
     x, gamma, beta, dy = numbers(dtype=dtype)
     mean, variance, y = dy[0], np.abs(dy[1]), np.full_like(x, 77)
-    batch_norm.inference(x, gamma, beta, mean, variance, EPS, y)
+    batch_norm.inference(x, gamma, beta, mean, variance, EPS, y, np.empty_like(gamma))
     expected = reference.batch_norm_inference(*doubles(x, gamma, beta, mean, variance), EPS)
     np.testing.assert_allclose(y, expected, **tolerance)
 
@@ -101,11 +107,11 @@ def test_three_training_steps_as_pytorch_does_them(shape):
     running_mean, running_var = np.zeros_like(gamma), np.ones_like(gamma)
     for k in range(3):
         y, _, mu, var, _ = forward(x[k], gamma, beta)
-        batch_norm.update_running(mu, var, len(y), 0.9, running_mean, running_var)
+        batch_norm.update_running(mu, np.zeros_like(mu), var, len(y), 0.9, running_mean, running_var)
         expected = (torch[name][k] for name in ("y", "dx", "dgamma", "dbeta"))
         assert_all_close((y, *backward(dy[k], x[k], gamma)), expected, **EXACT)
     assert_all_close((running_mean, running_var), (torch["running_mean"], torch["running_var"]), **EXACT)
-    batch_norm.inference(x[0], gamma, beta, running_mean, running_var, EPS, y)
+    batch_norm.inference(x[0], gamma, beta, running_mean, running_var, EPS, y, np.empty_like(gamma))
     np.testing.assert_allclose(y, torch["y_inference"], **EXACT)
 
 
@@ -196,10 +202,10 @@ def test_a_nan_that_comes_from_above_goes_on_down():
 def test_statistics_that_are_not_finite_are_not_hidden():
     x, gamma, beta, _ = numbers()
     mean, variance, y = np.array([np.nan, 0, 0]), np.array([1, np.nan, np.inf]), np.empty_like(x)
-    batch_norm.inference(x, gamma, beta, mean, variance, EPS, y)
+    batch_norm.inference(x, gamma, beta, mean, variance, EPS, y, np.empty_like(gamma))
     assert np.isnan(y[:, :2]).all()
     np.testing.assert_array_equal(y[:, 2], beta[2])
     running_mean, running_var = np.zeros(3), np.ones(3)
-    batch_norm.update_running(mean, variance, 4, 0.9, running_mean, running_var)
+    batch_norm.update_running(mean, np.zeros(3), variance, 4, 0.9, running_mean, running_var)
     np.testing.assert_array_equal(np.isnan(running_mean), [True, False, False])
     np.testing.assert_array_equal(np.isfinite(running_var), [True, False, False])

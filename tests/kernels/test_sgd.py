@@ -10,6 +10,14 @@ both_dtypes = pytest.mark.parametrize(
 )
 
 
+def update(w, g, lr, decay, shrink):
+    sgd.update(w, g, np.array([lr, decay, shrink, 0.0]))
+
+
+def update_momentum(w, g, v, lr, decay, shrink, momentum, nesterov):
+    sgd.update_momentum(w, g, v, np.array([lr, decay, shrink, momentum]), nesterov)
+
+
 def numbers(dtype=np.float64, seed=0):
     """Return w, g, v."""
     return [a.astype(dtype) for a in np.random.default_rng(seed).normal(size=(3, 23))]
@@ -21,7 +29,7 @@ def test_a_plain_step(dtype, tolerance, decay, shrink):
     w, g, _ = numbers(dtype)
     expected = reference.sgd_update(w.astype(np.float64), g.astype(np.float64), 0.3, decay, shrink)
     gradient = g.copy()
-    sgd.update(w, g, 0.3, decay, shrink)
+    update(w, g, 0.3, decay, shrink)
     np.testing.assert_allclose(w, expected, **tolerance)
     np.testing.assert_array_equal(g, gradient)
 
@@ -34,7 +42,7 @@ def test_a_step_with_momentum(dtype, tolerance, nesterov, decay, shrink):
     settings = (0.3, decay, shrink, 0.9, nesterov)
     expected = reference.sgd_update_momentum(*(a.astype(np.float64) for a in (w, g, v)), *settings)
     gradient = g.copy()
-    sgd.update_momentum(w, g, v, *settings)
+    update_momentum(w, g, v, *settings)
     np.testing.assert_allclose(w, expected[0], **tolerance)
     np.testing.assert_allclose(v, expected[1], **tolerance)
     np.testing.assert_array_equal(g, gradient)
@@ -53,7 +61,7 @@ def test_six_steps_with_momentum_as_pytorch_does_them(name):
     w = torch["sgd.start"].copy()
     v = np.zeros_like(w)
     for g, expected in zip(torch["sgd.gradients"], torch[f"sgd.{name}"], strict=True):
-        sgd.update_momentum(w, g, v, *SETTINGS[name])
+        update_momentum(w, g, v, *SETTINGS[name])
         np.testing.assert_allclose(w, expected, rtol=1e-12, atol=1e-14)
 
 
@@ -62,22 +70,22 @@ def test_six_plain_steps_as_pytorch_does_them(name, decay):
     torch = vectors.pytorch()
     w = torch["sgd.start"].copy()
     for g, expected in zip(torch["sgd.gradients"], torch[f"sgd.{name}"], strict=True):
-        sgd.update(w, g, 0.05, decay, 0.0)
+        update(w, g, 0.05, decay, 0.0)
         np.testing.assert_allclose(w, expected, rtol=1e-12, atol=1e-14)
 
 
 def test_momentum_zero_is_the_plain_step():
     w, g, v = numbers()
     plain = w.copy()
-    sgd.update(plain, g, 0.3, 0.1, 0.02)
-    sgd.update_momentum(w, g, v, 0.3, 0.1, 0.02, 0.0, False)
+    update(plain, g, 0.3, 0.1, 0.02)
+    update_momentum(w, g, v, 0.3, 0.1, 0.02, 0.0, False)
     np.testing.assert_allclose(w, plain, rtol=1e-14)
 
 
 def test_shrinking_does_not_depend_on_the_gradient():
     w, g, _ = numbers()
     expected = 0.75 * w
-    sgd.update(w, np.zeros_like(g), 0.3, 0.0, 0.25)
+    update(w, np.zeros_like(g), 0.3, 0.0, 0.25)
     np.testing.assert_array_equal(w, expected)
 
 
@@ -88,9 +96,9 @@ def test_a_gradient_that_is_not_finite_spoils_its_parameter_and_no_other(dtype, 
         w, g, v = numbers(dtype)
         g[4] = bad
         if momentum:
-            sgd.update_momentum(w, g, v, 0.1, 0.0, 0.0, 0.9, False)
+            update_momentum(w, g, v, 0.1, 0.0, 0.0, 0.9, False)
         else:
-            sgd.update(w, g, 0.1, 0.0, 0.0)
+            update(w, g, 0.1, 0.0, 0.0)
         np.testing.assert_array_equal(np.flatnonzero(~np.isfinite(w)), [4])
         assert np.isnan(w[4]) == np.isnan(bad)
 

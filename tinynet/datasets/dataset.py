@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,11 +85,17 @@ class Batches:
     shorter than ``at_least``, its examples are left out of that epoch: batch normalization cannot train on one
     example.
 
-    The arrays that are handed out are written over by the next batch.
+    ``empty(rows)`` gives the array (rows, features) into which so many examples are copied. The arrays that are
+    handed out are written over by the next batch.
     """
 
     def __init__(
-        self, data: Dataset, batch_size: int, rng: np.random.Generator, dtype: Any, at_least: int = 1
+        self,
+        data: Dataset,
+        batch_size: int,
+        rng: np.random.Generator,
+        empty: Callable[[int], Array],
+        at_least: int = 1,
     ) -> None:
         if not isinstance(batch_size, int | np.integer) or batch_size < at_least:
             raise InputError(
@@ -99,23 +105,22 @@ class Batches:
             )
         if len(data) < at_least:
             raise DataError(f"the training set has {len(data)} example, batch normalization needs {at_least}")
-        self.data, self.rng, self.dtype = data, rng, dtype
+        self.data, self.rng, self.empty = data, rng, empty
         self.size = min(batch_size, len(data))
         whole, rest = divmod(len(data), self.size)
         self.per_epoch = whole + (rest >= at_least)
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         """Yield (x, y) for ever."""
-        data, direct = self.data, self.data.x.dtype == self.dtype
-        x = np.empty((self.size, data.x.shape[1]), self.dtype)
+        data = self.data
         y = np.empty((self.size, *data.y.shape[1:]), data.y.dtype)
         while True:
             order = self.rng.permutation(len(data))
             for k in range(self.per_epoch):
                 rows = order[k * self.size : (k + 1) * self.size]
-                x_batch, y_batch = x[: len(rows)], y[: len(rows)]
+                x_batch, y_batch = self.empty(len(rows)), y[: len(rows)]
                 # mode="clip" lets NumPy write to `out` directly; the row numbers are in range anyway
-                if direct:
+                if x_batch.dtype == data.x.dtype:
                     np.take(data.x, rows, axis=0, out=x_batch, mode="clip")
                 else:
                     x_batch[...] = data.x[rows]

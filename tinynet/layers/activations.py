@@ -14,6 +14,7 @@ SELU_SCALE = 1.0507009873554805
 class Activation(Layer):
     """y = f(x) elementwise; a subclass names its pair of kernels and their constants."""
 
+    replayable = True
     kernel: ClassVar[str]  # of kernel_forward and kernel_backward
     constants: tuple[float, ...] = ()
     steepest: float = 1.0  # the largest slope, where the function is not saturated
@@ -22,16 +23,17 @@ class Activation(Layer):
         """Return f(x), of x's shape."""
         x = self.checked(x)
         y = self.empty("y", x.shape, reuse=training)
-        getattr(kernels.activations, self.kernel + "_forward")(x, y, *self.constants)
+        self.call(getattr(kernels.activations, self.kernel + "_forward"), x.ravel(), y.ravel(), *self.constants)
         if training:
-            self.keep(y, x, y if self.buffers is not None else y.copy())  # alone, y is the caller's
+            self.keep(y, x, y if self.recorder is not None else y.copy())  # alone, y is the caller's
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dy f'(x)."""
         dy, x, y = self.recall(dy)
         dx = self.empty("dx", dy.shape)
-        getattr(kernels.activations, self.kernel + "_backward")(dy, x, y, dx, *self.constants)
+        kernel = getattr(kernels.activations, self.kernel + "_backward")
+        self.call(kernel, dy.ravel(), x.ravel(), y.ravel(), dx.ravel(), *self.constants)
         return dx
 
 

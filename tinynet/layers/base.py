@@ -4,13 +4,43 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinynet.errors import InputError, ShapeError
+from tinynet.errors import InputError, ShapeError, unknown_name
+from tinynet.recording import Recorder
 from tinynet.typing import Array, DType, Seed
+
+
+class LiveArrays(dict[str, Array]):
+    """Arrays by name; assigning writes into the array that the layer uses, and no name is added or lost."""
+
+    def __setitem__(self, name: str, value: Array) -> None:
+        if name not in self:
+            raise unknown_name("array", name, self)
+        if np.shape(value) != self[name].shape:
+            raise ShapeError(f"{name}: has shape {self[name].shape}, got {np.shape(value)}")
+        self[name][...] = value
+
+    def update(self, *others: Any, **named: Array) -> None:
+        """Assign several arrays."""
+        for name, value in dict(*others, **named).items():
+            self[name] = value
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
+        self.update(other)
+        return self
+
+    def _fixed(self, *_: Any) -> Any:
+        raise InputError("a network's arrays stay with it: assign to them, none can be taken out")
+
+    __delitem__ = pop = popitem = clear = _fixed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return LiveArrays, (dict(self),)
 
 
 class Layer:
@@ -32,6 +62,9 @@ class Layer:
 
     kind: ClassVar[str] = "layer"
     many_inputs: ClassVar[bool] = False  # Add and Concat take several arrays
+    # Whether forward and backward do nothing but `call` kernels on arrays from `empty`: a network may then repeat
+    # the calls without the layer. A class that defines its own forward or backward has to say so itself.
+    replayable: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.name = self.kind
@@ -43,7 +76,21 @@ class Layer:
         self.kept: tuple[Any, ...] | None = None  # what the last training forward left for backward
         self.kept_shape: tuple[int, ...] = ()  # of that forward's output
         self.rng: Any = None  # a Generator, of a layer that draws in training: a stream of its own
-        self.buffers: dict[str, Array] | None = None  # a network's: arrays that are reused from step to step
+        self.recorder: Recorder | None = None  # the network's, if the layer is part of one
+        self.buffers: dict[tuple[Any, ...], Array] = {}  # in a network: arrays that are reused from step to step
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        own = vars(cls)
+        if "replayable" not in own and own.keys() & {"forward", "backward", "parameter_gradients"}:
+            cls.replayable = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; what was recorded with the old one is forgotten."""
+        object.__setattr__(self, name, value)
+        recorder = self.__dict__.get("recorder")
+        if recorder and name not in ("kept", "kept_shape"):
+            recorder.clear()
 
     # -- what a kind of layer defines ---------------------------------------------------------------------
 
@@ -88,7 +135,8 @@ class Layer:
         self.features = features
         self.dtype = float_dtype(dtype)
         self.create(np.random.default_rng(seed))
-        self.grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+        self.params, self.state = LiveArrays(self.params), LiveArrays(self.state)
+        self.grads = LiveArrays({name: np.zeros_like(value) for name, value in self.params.items()})
         return self
 
     def config(self) -> dict[str, Any]:
@@ -98,11 +146,18 @@ class Layer:
     def copy(self) -> Self:
         """Return an independent layer with the same arrays, outside any network."""
         other = copy.copy(self)
+        other.recorder = None
         for role in ("params", "grads", "state"):
-            setattr(other, role, {name: value.copy() for name, value in getattr(self, role).items()})
+            setattr(other, role, LiveArrays({name: value.copy() for name, value in getattr(self, role).items()}))
         other.rng = copy.deepcopy(self.rng)
-        other.name, other.kept, other.buffers = self.kind, None, None
+        other.name, other.kept, other.buffers = self.kind, None, {}
         return other
+
+    def call(self, kernel: Callable[..., None], *arguments: Any) -> None:
+        """Call a kernel; if the network is recording, note the call."""
+        if self.recorder is not None:
+            self.recorder.note(kernel, arguments)
+        kernel(*arguments)
 
     def checked(self, x: Array) -> Array:
         """Return ``x`` if it fits; build the layer for it if it is new and alone; else say what is wrong."""
@@ -122,6 +177,8 @@ class Layer:
     def keep(self, y: Array, *needed: Any) -> None:
         """Keep what backward will need of the training forward that returns ``y``."""
         self.kept, self.kept_shape = needed, y.shape
+        if self.recorder and self.recorder.now is None:  # someone called this layer alone
+            self.recorder.clear()
 
     def recall(self, dy: Array) -> tuple[Any, ...]:
         """Return ``dy``, checked, and what the last training forward kept.
@@ -145,11 +202,11 @@ class Layer:
 
     def empty(self, role: str, shape: tuple[int, ...], *, reuse: bool = True) -> Array:
         """Return an array to write into: a new one, or inside a network the same one at every step."""
-        if self.buffers is None or not reuse:
+        if self.recorder is None or not reuse:
             return np.empty(shape, self.dtype)
-        buffer = self.buffers.get(role)
-        if buffer is None or buffer.shape != shape:
-            buffer = self.buffers[role] = np.empty(shape, self.dtype)
+        buffer = self.buffers.get((role, shape))
+        if buffer is None:
+            buffer = self.buffers[role, shape] = np.empty(shape, self.dtype)
         return buffer
 
     def __call__(self, *nodes: Node) -> Node:

@@ -40,6 +40,7 @@ class BatchNorm(Layer):
     """
 
     kind = "batch_norm"
+    replayable = True
 
     def __init__(self, *, decay: float = 0.9, eps: float = 1e-5) -> None:
         super().__init__()
@@ -64,7 +65,8 @@ class BatchNorm(Layer):
         running_mean, running_var = self.state["running_mean"], self.state["running_var"]
         y = self.empty("y", x.shape, reuse=training)
         if not training:
-            kernels.batch_norm.inference(x, gamma, beta, running_mean, running_var, self.eps, y)
+            scale = self.empty("scale", gamma.shape, reuse=False)
+            self.call(kernels.batch_norm.inference, x, gamma, beta, running_mean, running_var, self.eps, y, scale)
             return y
 
         m = len(x)
@@ -73,17 +75,21 @@ class BatchNorm(Layer):
                 f"{self.name}: a training batch needs at least 2 examples, got {m} "
                 "(one example has no variance; for a prediction use training=False)"
             )
-        x_hat = self.empty("x_hat", x.shape)
-        mu, var, inv_std = (self.empty(role, gamma.shape) for role in ("mu", "var", "inv_std"))
-        kernels.batch_norm.forward(x, gamma, beta, self.eps, y, x_hat, mu, var, inv_std)
-        kernels.batch_norm.update_running(mu, var, m, self.decay, running_mean, running_var)
-        self.keep(y, x_hat, inv_std)
+        mu, rest, var, inv_std = (self.empty(role, gamma.shape) for role in ("mu", "rest", "var", "inv_std"))
+        work = self.work()
+        self.call(kernels.batch_norm.forward, x, gamma, beta, self.eps, y, mu, rest, var, inv_std, *work)
+        self.call(kernels.batch_norm.update_running, mu, rest, var, m, self.decay, running_mean, running_var)
+        self.keep(y, x, mu, rest, inv_std)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Write dgamma and dbeta; return dx, through the batch's mean and variance too."""
-        dy, x_hat, inv_std = self.recall(dy)
+        dy, x, mu, rest, inv_std = self.recall(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
-        kernels.batch_norm.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
+        self.call(kernels.batch_norm.backward, dy, x, mu, rest, inv_std, gamma, dx, dgamma, dbeta, *self.work())
         return dx
+
+    def work(self) -> list[Array]:
+        """Return two arrays (features,) for a kernel's own use."""
+        return [self.empty(role, self.params["gamma"].shape) for role in ("work_1", "work_2")]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tinynet import initializers
+from tinynet import initializers, kernels
 from tinynet.errors import InputError
 from tinynet.layers.base import Layer
 from tinynet.typing import Array
@@ -26,6 +26,7 @@ class Dense(Layer):
     """
 
     kind = "dense"
+    replayable = True
 
     def __init__(self, units: int, *, bias: bool = True, init: str = "glorot_uniform") -> None:
         super().__init__()
@@ -47,9 +48,9 @@ class Dense(Layer):
         """Return x W + b: (batch, inputs) to (batch, units)."""
         x = self.checked(x)
         y = self.empty("y", (len(x), self.units), reuse=training)
-        np.matmul(x, self.params["weight"], out=y)
+        self.call(kernels.blas.matmul, x, self.params["weight"], y)
         if self.bias:
-            y += self.params["bias"]
+            self.call(kernels.dense.add_bias, y, self.params["bias"])
         if training:
             self.keep(y, x)
         return y
@@ -57,12 +58,14 @@ class Dense(Layer):
     def parameter_gradients(self, dy: Array) -> None:
         """Write dW = x^T dy and db = sum of dy over the batch."""
         dy, x = self.recall(dy)
-        np.matmul(x.T, dy, out=self.grads["weight"])
+        self.call(kernels.blas.matmul, x.T, dy, self.grads["weight"])
         if self.bias:
-            np.sum(dy, axis=0, out=self.grads["bias"])
+            self.call(kernels.dense.bias_gradient, dy, self.grads["bias"])
 
     def backward(self, dy: Array) -> Array:
         """Write the parameters' gradients and return dx = dy W^T."""
+        dy, _ = self.recall(dy)
         self.parameter_gradients(dy)
         dx = self.empty("dx", (len(dy), self.features[0]))
-        return np.matmul(dy, self.params["weight"].T, out=dx)
+        self.call(kernels.blas.matmul, dy, self.params["weight"].T, dx)
+        return dx

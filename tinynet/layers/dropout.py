@@ -14,6 +14,7 @@ class Dropout(Layer):
     """
 
     kind = "dropout"
+    replayable = True
 
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()
@@ -28,19 +29,25 @@ class Dropout(Layer):
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return x with some numbers zeroed in training, else a copy of x."""
         x = self.checked(x)
+        y = self.empty("y", x.shape, reuse=training)
         if not training:
-            return x.copy()
-        mask, y = self.empty("mask", x.shape), self.empty("y", x.shape)
+            self.call(np.copyto, y, x)
+            return y
+        mask = self.empty("mask", x.shape)
+        self.call(self.draw, mask)
+        self.call(np.multiply, x, mask, y)
+        self.keep(y, mask)
+        return y
+
+    def draw(self, mask: Array) -> None:
+        """Fill ``mask`` with 0, with probability ``rate``, and 1 / (1 - rate)."""
         self.rng.random(out=mask, dtype=mask.dtype)
         np.greater_equal(mask, self.rate, out=mask)
         mask *= 1 / (1 - self.rate)
-        self.keep(y, mask)
-        np.multiply(x, mask, out=y)
-        return y
 
     def backward(self, dy: Array) -> Array:
         """Return dy for the numbers that were let through, scaled alike, and zero for the others."""
         dy, mask = self.recall(dy)
         dx = self.empty("dx", dy.shape)
-        np.multiply(dy, mask, out=dx)
+        self.call(np.multiply, dy, mask, dx)
         return dx

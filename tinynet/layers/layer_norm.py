@@ -22,6 +22,7 @@ class LayerNorm(Layer):
     """
 
     kind = "layer_norm"
+    replayable = True
 
     def __init__(self, *, eps: float = 1e-5) -> None:
         super().__init__()
@@ -39,7 +40,9 @@ class LayerNorm(Layer):
         y = self.empty("y", x.shape, reuse=training)
         x_hat = self.empty("x_hat", x.shape, reuse=training)
         inv_std = self.empty("inv_std", (len(x),), reuse=training)
-        kernels.layer_norm.forward(x, self.params["gamma"], self.params["beta"], self.eps, y, x_hat, inv_std)
+        self.call(
+            kernels.layer_norm.forward, x, self.params["gamma"], self.params["beta"], self.eps, y, x_hat, inv_std
+        )
         if training:
             self.keep(y, x_hat, inv_std)
         return y
@@ -49,5 +52,5 @@ class LayerNorm(Layer):
         dy, x_hat, inv_std = self.recall(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
-        kernels.layer_norm.backward(dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
+        self.call(kernels.layer_norm.backward, dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)
         return dx

@@ -1,7 +1,6 @@
 """Layers that join branches of a graph."""
 
-import numpy as np
-
+from tinynet import kernels
 from tinynet.errors import ShapeError
 from tinynet.layers.base import Layer, check_array
 from tinynet.typing import Array
@@ -29,6 +28,7 @@ class Add(Merge):
     """Sum of its inputs, which have the same number of features: a skip connection's join."""
 
     kind = "add"
+    replayable = True
 
     def output_features(self, *features: int) -> int:  # noqa: D102
         if not features or len(set(features)) > 1:
@@ -39,9 +39,9 @@ class Add(Merge):
         """Return x_1 + x_2 + ..."""
         first, *others = self.checked_all(xs)
         y = self.empty("y", first.shape, reuse=training)
-        y[...] = first
+        self.call(kernels.merge.copy, first, y)
         for x in others:
-            y += x
+            self.call(kernels.merge.add, y, x, y)
         if training:
             self.keep(y)
         return y
@@ -49,13 +49,17 @@ class Add(Merge):
     def backward(self, dy: Array) -> tuple[Array, ...]:  # type: ignore[override]
         """Return dy for each input."""
         (dy,) = self.recall(dy)
-        return tuple(dy.copy() for _ in self.features)
+        dxs = tuple(self.empty(f"dx_{k}", dy.shape) for k in range(len(self.features)))
+        for dx in dxs:
+            self.call(kernels.merge.copy, dy, dx)
+        return dxs
 
 
 class Concat(Merge):
     """Its inputs side by side: features add up."""
 
     kind = "concat"
+    replayable = True
 
     def output_features(self, *features: int) -> int:  # noqa: D102
         if not features:
@@ -66,12 +70,20 @@ class Concat(Merge):
         """Return [x_1, x_2, ...] along the features."""
         arrays = self.checked_all(xs)
         y = self.empty("y", (len(arrays[0]), sum(self.features)), reuse=training)
+        start = 0
+        for x in arrays:
+            self.call(kernels.merge.write_columns, x, y, start)
+            start += x.shape[1]
         if training:
             self.keep(y)
-        return np.concatenate(arrays, axis=1, out=y)
+        return y
 
     def backward(self, dy: Array) -> tuple[Array, ...]:  # type: ignore[override]
         """Return each input's own columns of dy."""
         (dy,) = self.recall(dy)
-        columns = np.cumsum(self.features)[:-1]
-        return tuple(part.copy() for part in np.split(dy, columns, axis=1))
+        dxs, start = [], 0
+        for k, width in enumerate(self.features):
+            dxs.append(self.empty(f"dx_{k}", (len(dy), width)))
+            self.call(kernels.merge.read_columns, dy, start, dxs[k])
+            start += width
+        return tuple(dxs)

@@ -9,19 +9,20 @@ class Softmax(Layer):
     """Turn each row into probabilities: e^x / sum(e^x)."""
 
     kind = "softmax"
+    replayable = True
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Return the softmax of each row."""
         x = self.checked(x)
         y = self.empty("y", x.shape, reuse=training)
-        kernels.softmax.forward(x, y)
+        self.call(kernels.softmax.forward, x, y)
         if training:
-            self.keep(y, y if self.buffers is not None else y.copy())  # alone, y is the caller's
+            self.keep(y, y if self.recorder is not None else y.copy())  # alone, y is the caller's
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dx = y (dy - sum(dy y)), row by row."""
         dy, y = self.recall(dy)
         dx = self.empty("dx", dy.shape)
-        kernels.softmax.backward(dy, y, dx)
+        self.call(kernels.softmax.backward, dy, y, dx)
         return dx
