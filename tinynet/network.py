@@ -84,6 +84,12 @@ class Network:
             if layer.dtype is None:
                 layer.build(*(features[source] for source in sources), seed=rng, dtype=self.dtype)
             layer.recorder = self._recorder
+        # In a chain nobody reads a layer's dx once the layer before it has turned it into its own: two arrays, which
+        # stay in the processor's cache, are enough for all.
+        if all(sources == (k,) for k, (_, sources) in enumerate(self._plan)):
+            turns: tuple[dict[Any, Array], dict[Any, Array]] = {}, {}
+            for k, layer in enumerate(self.layers.values()):
+                layer.gradients = turns[k % 2]
         self._replayable = all(layer.replayable for layer in self.layers.values())
         self.outputs = features[-1]
         self.params, self.grads, self.state = (self._named(role) for role in ("params", "grads", "state"))
@@ -230,6 +236,7 @@ class Network:
         self._inputs.clear()
         for layer in self.layers.values():
             layer.buffers.clear()
+            layer.gradients.clear()
 
     @property
     def values(self) -> dict[str, Array]:

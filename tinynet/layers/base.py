@@ -78,6 +78,7 @@ class Layer:
         self.rng: Any = None  # a Generator, of a layer that draws in training: a stream of its own
         self.recorder: Recorder | None = None  # the network's, if the layer is part of one
         self.buffers: dict[tuple[Any, ...], Array] = {}  # in a network: arrays that are reused from step to step
+        self.gradients = self.buffers  # those for d loss / dx; in a chain, two sets serve all layers in turn
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
@@ -150,7 +151,8 @@ class Layer:
         for role in ("params", "grads", "state"):
             setattr(other, role, LiveArrays({name: value.copy() for name, value in getattr(self, role).items()}))
         other.rng = copy.deepcopy(self.rng)
-        other.name, other.kept, other.buffers = self.kind, None, {}
+        other.name, other.kept = self.kind, None
+        other.buffers = other.gradients = {}
         return other
 
     def call(self, kernel: Callable[..., None], *arguments: Any) -> None:
@@ -204,10 +206,10 @@ class Layer:
         """Return an array to write into: a new one, or inside a network the same one at every step."""
         if self.recorder is None or not reuse:
             return np.empty(shape, self.dtype)
-        buffer = self.buffers.get((role, shape))
-        if buffer is None:
-            buffer = self.buffers[role, shape] = np.empty(shape, self.dtype)
-        return buffer
+        buffers = self.gradients if role == "dx" else self.buffers
+        if (role, shape) not in buffers:
+            buffers[role, shape] = np.empty(shape, self.dtype)
+        return buffers[role, shape]
 
     def __call__(self, *nodes: Node) -> Node:
         """Connect this layer to the outputs of others, in a graph."""
