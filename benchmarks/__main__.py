@@ -1,119 +1,94 @@
-"""Time one training step of tinynet and its peers, in turns, after checking that they compute the same.
+"""Check that tinynet and its peers compute the same, time them in turns, and write what came out.
 
-``python -m benchmarks [--against torch,numpy] [--rounds N] [--quick] [--out FILE]``
+``python -m benchmarks [--against torch,compile,jax,numpy,sklearn] [--quick] [--only PART,...] [--out FOLDER]``
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import itertools
-import os
-import platform
+import dataclasses
 import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import threadpoolctl
-
-from benchmarks import (
-    CHECKED_STEPS,
-    LEARNING_RATE,
-    MOMENTUM,
-    PEERS,
-    SPECS,
-    TOLERANCE,
-    Peer,
-    Spec,
-    Tinynet,
-    check,
-    load_peer,
-    task,
-)
+from benchmarks import check, environment, page, start, targets, text
+from benchmarks.measure import FULL, QUICK, Group, Pace
+from benchmarks.peer import PEERS, TITLES, Peer, UnusableError, load_peer
+from benchmarks.spec import PAPER, QUICK_SPECS, SPECS, Spec
 from tinynet import files
 from tinynet.errors import InputError
-from tinynet.typing import Array
 
-BATCHES = 8  # of the same data, used in rotation
-ROUNDS, TURN = 15, 0.2  # turns of each peer; seconds timed a turn
-QUICK_ROUNDS, QUICK_TURN = 5, 0.05
-# After a product, the threads of a BLAS keep a core busy for some 30 ms in case another follows. Each turn waits
-# until the previous peer's threads sleep, then makes a few steps untimed to wake its own.
-REST, UNTIMED_STEPS = 0.06, 3
+PARTS = [*page.PARTS, "memory"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; return the exit code."""
     options = parse(arguments)
-    peers: dict[str, type[Peer]] = {"tinynet": Tinynet}
-    for name in options.against:
-        try:
-            peers[name] = load_peer(name)
-        except ModuleNotFoundError as error:
-            print(f"{name}: left out, {error.name} is not installed")
-    environment = describe(peers)
-    print_environment(environment)
+    peers, left_out = load(options.against)
+    described = environment.describe(peers)
+    print("\n".join(environment.lines(described)))
 
-    over = ", ".join(f"{dtype} over {steps} step{'s' * (steps > 1)}" for dtype, steps in CHECKED_STEPS.items())
-    print(f"\nIs it the same work? Largest difference from tinynet, relative; {over}")
-    agree = True
-    for spec, (name, peer) in itertools.product(SPECS, list(peers.items())[1:]):
-        for dtype, tolerance in TOLERANCE.items():
-            found = check(spec, peer, dtype, CHECKED_STEPS[dtype])
-            same = all(value <= tolerance for value in found.values())
-            agree = agree and same
-            shown = ", ".join(f"{kind} {value:.0e}" for kind, value in found.items())
-            verdict = f"at most {tolerance:.0e}" if same else f"NOT THE SAME: above {tolerance:.0e}"
-            print(f"  {spec.title:18}  {name:6}  {dtype}: {shown}; {verdict}", flush=True)
-    if not agree:
+    agreements = agree(peers, checked(options.only, options.pace.quick))
+    if not all(agreement.agrees for agreement in agreements):
         print("benchmarks: a peer computes something else; nothing was timed", file=sys.stderr)
         return 1
 
-    print(f"\nOne training step, SGD with momentum {MOMENTUM}: {options.rounds} rounds in turns, microseconds")
-    print(f"  {'network':18}  {'batch':>5}  {'peer':8}  {'median':>8}  {'quartiles':>17}  {'x tinynet':>9}")
-    results = []
-    for spec in SPECS:
-        for row in measure(spec, peers, options.rounds, options.turn):
-            results.append(row)
-            quartiles = f"{row['quartiles'][0]:.0f} - {row['quartiles'][1]:.0f}"
-            print(
-                f"  {spec.title:18}  {spec.batch:5}  {row['peer']:8}  {row['median']:8.0f}  {quartiles:>17}"
-                f"  {row['ratio']:9.2f}",
-                flush=True,
-            )
-    print("x tinynet: the median, over the rounds, of this peer's time by tinynet's in the same round.")
-    if options.out:
-        settings = {"learning_rate": LEARNING_RATE, "momentum": MOMENTUM, "dtype": "float32", "unit": "microseconds"}
-        files.write_json(options.out, {"environment": environment, "settings": settings, "results": results})
-        print(f"written: {options.out}")
+    groups: list[Group] = []
+    memory: list[dict[str, Any]] = []
+    try:
+        for part in options.only:
+            if part == "memory":
+                memory = list(start.memory(peers, options.pace))
+                print(f"\nMemory\n{indented(page.memory_table(memory))}")
+            else:
+                groups += timed(part, peers, options.pace)
+    finally:  # what an interruption or a failure leaves of the parts before
+        if len(table := targets.table(groups, unmeasured=False)) > 1:
+            print(f"\nWhat was to be reached\n{indented(table)}")
+        if options.out:
+            command = " ".join(["python -m benchmarks", *(sys.argv[1:] if arguments is None else arguments)])
+            page.write(options.out, command, described, peers, left_out, agreements, groups, memory)
+            print(f"\nwritten: {options.out / 'performance.md'}")
     return 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; exit with code 2 and one line if it is wrong."""
     parser = argparse.ArgumentParser("python -m benchmarks", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--against", default="numpy", metavar="PEERS", help="of numpy, torch; default numpy")
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"default {ROUNDS}, with --quick {QUICK_ROUNDS}")
-    parser.add_argument("--quick", action="store_true", help="short turns and few rounds: under half a minute")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write every number as JSON")
+    parser.add_argument(
+        "--against",
+        default="numpy",
+        metavar="PEERS",
+        help=f"of {', '.join(PEERS)}; default numpy; absent ones are named",
+    )
+    parser.add_argument("--only", metavar="PARTS", help=f"of {', '.join(PARTS)}; default all")
+    parser.add_argument("--quick", action="store_true", help="few rounds, small sizes: under a minute, to see it work")
+    parser.add_argument("--rounds", type=int, metavar="N", help=f"default {FULL.rounds}, with --quick {QUICK.rounds}")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="write performance.md, .json and images/ there")
     options = parser.parse_args(arguments)
-    options.against = [name.strip() for name in options.against.split(",") if name.strip()]
-    for name in options.against:
-        if name not in PEERS:
-            stop(f"unknown peer {name!r}; known: {', '.join(PEERS)}")
-    options.turn = QUICK_TURN if options.quick else TURN
-    if options.rounds is None:
-        options.rounds = QUICK_ROUNDS if options.quick else ROUNDS
-    if options.rounds < 1:
-        stop(f"--rounds must be at least 1, not {options.rounds}")
+    options.against = listed("peer", options.against, list(PEERS), {"compile": "torch-compile"})
+    options.only = listed("part", options.only or ",".join(PARTS), PARTS, {})
+    options.pace = QUICK if options.quick else FULL
+    if options.rounds is not None:
+        if options.rounds < 1:
+            stop(f"--rounds must be at least 1, not {options.rounds}")
+        options.pace = dataclasses.replace(options.pace, rounds=options.rounds)
     if options.out:
         try:
-            files.writable_folder(options.out.parent)  # found out now, not after the measurement
+            files.writable_folder(options.out)  # found out now, not after the measurement
         except InputError as error:
             stop(str(error))
     return options
+
+
+def listed(kind: str, given: str, known: Sequence[str], short: Mapping[str, str]) -> list[str]:
+    """Return the known names among those given, in the known order; stop at another."""
+    names = [short.get(name.strip(), name.strip()) for name in given.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            stop(f"unknown {kind} {name!r}; known: {', '.join(known)}")
+    return [name for name in known if name in names]
 
 
 def stop(problem: str) -> None:
@@ -122,82 +97,63 @@ def stop(problem: str) -> None:
     raise SystemExit(2)
 
 
-def measure(spec: Spec, peers: dict[str, type[Peer]], rounds: int, turn: float) -> list[dict[str, Any]]:
-    """Time every peer in turns, A B A B, so that whatever slows the machine for a while slows all of them."""
-    weights, drawn = task(spec, BATCHES)
-    batches = itertools.cycle(list(zip(drawn[::2], drawn[1::2], strict=True)))
-    runs = {name: peer(spec, weights) for name, peer in peers.items()}
-    steps = {}
-    for name, run in runs.items():
-        once = timed(run, batches, 1)
-        steps[name] = max(1, round(turn / min(once, timed(run, batches, UNTIMED_STEPS))))
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            time.sleep(REST)
-            timed(run, batches, UNTIMED_STEPS)
-            times[name].append(1e6 * timed(run, batches, steps[name]))
-    ours = np.array(times["tinynet"])
-    return [
-        {
-            "network": spec.name,
-            "batch_norm": spec.batch_norm,
-            "peer": name,
-            "median": float(np.median(taken)),
-            "quartiles": np.percentile(taken, [25, 75]).tolist(),
-            "ratio": float(np.median(np.array(taken) / ours)),
-            "rounds": taken,
-            "steps_a_round": steps[name],
-        }
-        for name, taken in times.items()
-    ]
+def load(names: Sequence[str]) -> tuple[dict[str, type[Peer]], dict[str, str]]:
+    """Return the peers, tinynet first, and those left out with the reason."""
+    peers, left_out = {"tinynet": load_peer("tinynet")}, {}
+    for name in names:
+        try:
+            peers[name] = load_peer(name)
+        except ModuleNotFoundError as error:
+            left_out[name] = f"{error.name} is not installed"
+        except UnusableError as error:
+            left_out[name] = str(error)
+        if name in left_out:
+            print(f"{name}: left out, {left_out[name]}")
+    return peers, left_out
 
 
-def timed(run: Peer, batches: Iterator[tuple[Array, Array]], steps: int) -> float:
-    """Return the mean time of a step, in seconds, over so many."""
-    start = time.perf_counter()
-    for x, y in itertools.islice(batches, steps):
-        run.step(x, y)
-    return (time.perf_counter() - start) / steps
+def checked(parts: Sequence[str], quick: bool) -> Sequence[Spec]:
+    """Return the networks to compare before these parts are timed; kernels are compared where they are timed."""
+    if "steps" in parts:
+        return QUICK_SPECS if quick else SPECS
+    return PAPER if {"epoch", "inference", "growth"} & set(parts) else []
 
 
-def describe(peers: dict[str, type[Peer]]) -> dict[str, Any]:
-    """Return machine, versions and the BLAS libraries with the kernel set each of them chose."""
-    packages = ["tinynet-lab", "numpy", "numba", *(["torch"] if "torch" in peers else [])]
-    return {
-        "machine": f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in packages},
-        "threadpools": [
-            {key: pool.get(key) for key in ("internal_api", "version", "architecture", "num_threads")}
-            for pool in threadpoolctl.threadpool_info()
-        ],
-    }
+def agree(peers: Mapping[str, type[Peer]], specs: Sequence[Spec]) -> list[check.Agreement]:
+    """Compare the peers with tinynet, and print how far each is from it."""
+    if not specs or len(peers) == 1:
+        return []
+    over = ", ".join(f"{dtype} over {steps} step{'s' * (steps > 1)}" for dtype, steps in check.CHECKED_STEPS.items())
+    print(f"\nIs it the same work? Largest difference from tinynet, relative; {over}")
+    found = []
+    for one in check.check_all(specs, peers):
+        found.append(one)
+        shown = ", ".join(f"{kind} {value:.0e}" for kind, value in one.found.items())
+        verdict = "at most" if one.agrees else "NOT THE SAME: above"
+        limit = f"{check.TOLERANCE[one.dtype]:.0e}"
+        print(f"  {one.work:18}  {one.peer:13}  {one.dtype}: {shown}; {verdict} {limit}", flush=True)
+    return found
 
 
-def version(package: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed, run from source"
+def timed(part: str, peers: Mapping[str, type[Peer]], pace: Pace) -> list[Group]:
+    """Measure a part, and print each group of times as it comes."""
+    module: Any = page.PARTS[part]
+    print(f"\n{module.TITLE}, {', '.join(TITLES[name] for name in peers)}")
+    groups: list[Group] = []
+    widths = (45, 34, 9, 19, len(text.HEADER[4]), 15)
+    print("  " + "  ".join(cell.ljust(width) for cell, width in zip(text.HEADER, widths, strict=True)).rstrip())
+    for group in module.measure(peers, pace):
+        groups.append(group)
+        for row in text.rows(group):
+            print("  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip(), flush=True)
+    if part == "growth":
+        print(indented(page.growth_table(groups)))
+    return groups
 
 
-def processor() -> str:
-    """Return the processor's name, as far as the system tells."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown processor"
-
-
-def print_environment(environment: dict[str, Any]) -> None:
-    print(environment["machine"])
-    print(f"Python {environment['python']}, {', '.join(f'{k} {v}' for k, v in environment['versions'].items())}")
-    for pool in environment["threadpools"]:
-        words = (pool["internal_api"], pool["version"], pool["architecture"])
-        print(f"{' '.join(str(word) for word in words if word)}: {pool['num_threads']} threads")
+def indented(table: Sequence[Sequence[str]]) -> str:
+    """Return a table for the terminal."""
+    return "\n".join(f"  {line}" for line in text.columns(table))
 
 
 if __name__ == "__main__":

@@ -6,26 +6,28 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from benchmarks import DECAY, EPS, LEARNING_RATE, MOMENTUM, Spec
-from tinynet.typing import Array
+import benchmarks.peer
+from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, is_statistic
 
 
-class Peer:
+class Peer(benchmarks.peer.Peer):
     """Dense, (batch norm,) activation for each hidden layer, then Dense; softmax cross-entropy; SGD with momentum."""
+
+    how = "as one writes it from the book: a new array for every result. Whole epoch: a permutation and indexing"
 
     def __init__(self, spec: Spec, weights: Mapping[str, Array]) -> None:
         self.spec = spec
-        self.params = {name: value.copy() for name, value in weights.items()}
-        self.velocity = {name: np.zeros_like(value) for name, value in weights.items()}
+        self.params = {name: value.copy() for name, value in weights.items() if not is_statistic(name)}
+        self.velocity = {name: np.zeros_like(value) for name, value in self.params.items()}
         self.grads: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         for k in range(1, len(spec.hidden) + 1) if spec.batch_norm else ():
-            gamma = self.params[f"batch_norm_{k}.gamma"]
-            self.state[f"batch_norm_{k}.running_mean"] = np.zeros_like(gamma)
-            self.state[f"batch_norm_{k}.running_var"] = np.ones_like(gamma)
+            gamma, (mean, var) = self.params[f"batch_norm_{k}.gamma"], running(k)
+            self.state[mean], self.state[var] = np.zeros_like(gamma), np.ones_like(gamma)
+        self.state |= {name: value.copy() for name, value in weights.items() if is_statistic(name)}
 
     def step(self, x: Array, y: Array) -> float:
-        logits, kept = self.forward(x)
+        logits, kept = self.forward(x, training=True)
         shifted = logits - logits.max(axis=1, keepdims=True)
         log_softmax = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
         m = len(x)
@@ -38,7 +40,7 @@ class Peer:
             w -= LEARNING_RATE * self.velocity[name]
         return float(loss)
 
-    def forward(self, x: Array) -> tuple[Array, list[tuple[Array, ...]]]:
+    def forward(self, x: Array, training: bool) -> tuple[Array, list[tuple[Array, ...]]]:
         """Return logits, and for each hidden layer its input, x_hat, inv_std and output."""
         kept: list[tuple[Array, ...]] = []
         p, h, none = self.params, x, np.empty(0)
@@ -46,14 +48,10 @@ class Peer:
             z = h @ p[f"dense_{k}.weight"]
             x_hat, inv_std = none, none
             if self.spec.batch_norm:
-                mu, var = z.mean(axis=0), z.var(axis=0)
+                mu, var = self.statistics(z, k) if training else (self.state[name] for name in running(k))
                 inv_std = 1 / np.sqrt(var + EPS)
                 x_hat = (z - mu) * inv_std
                 z = p[f"batch_norm_{k}.gamma"] * x_hat + p[f"batch_norm_{k}.beta"]
-                unbiased = var * (len(x) / (len(x) - 1))
-                for name, batch in (("running_mean", mu), ("running_var", unbiased)):
-                    running = self.state[f"batch_norm_{k}.{name}"]
-                    self.state[f"batch_norm_{k}.{name}"] = DECAY * running + (1 - DECAY) * batch
             else:
                 z = z + p[f"dense_{k}.bias"]
             out = np.maximum(z, 0) if self.spec.activation == "relu" else 1 / (1 + np.exp(-z))
@@ -62,6 +60,17 @@ class Peer:
         last = len(self.spec.hidden) + 1
         kept.append((h,))
         return h @ p[f"dense_{last}.weight"] + p[f"dense_{last}.bias"], kept
+
+    def statistics(self, z: Array, k: int) -> tuple[Array, Array]:
+        """Return the batch's mean and variance, and move the running ones toward them."""
+        mu, var = z.mean(axis=0), z.var(axis=0)
+        unbiased = var * (len(z) / (len(z) - 1))
+        for name, batch in zip(running(k), (mu, unbiased), strict=True):
+            self.state[name] = DECAY * self.state[name] + (1 - DECAY) * batch
+        return mu, var
+
+    def predict(self, x: Array) -> Array:
+        return self.forward(x, training=False)[0]
 
     def backward(self, d: Array, kept: list[tuple[Array, ...]]) -> None:
         """Write ``grads`` from d loss / d logits, the layers in reverse."""
@@ -83,8 +92,14 @@ class Peer:
             if k > 1:  # the gradient of the data is not needed
                 d = d @ p[f"dense_{k}.weight"].T
 
-    def gradients(self) -> dict[str, Array]:
-        return dict(self.grads)
+    def checked_step(self, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
+        loss = self.step(x, y)
+        return loss, dict(self.grads)
 
     def arrays(self) -> dict[str, Array]:
         return {**self.params, **self.state}
+
+
+def running(k: int) -> tuple[str, str]:
+    """Name the running statistics of the k-th batch norm."""
+    return f"batch_norm_{k}.running_mean", f"batch_norm_{k}.running_var"
