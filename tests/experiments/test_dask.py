@@ -19,7 +19,10 @@ import pytest
 pytest.importorskip("distributed")
 
 import tinynet as tn
+from tests.experiments.test_suite import toy  # noqa: F401 (a fixture)
 from tests.experiments.test_sweep import ROOT, Lab, trainings, until  # noqa: F401 (a fixture)
+from tinynet import cli
+from tinynet.experiments import store
 from tinynet.experiments.executors import scheduler_executor
 from tinynet.experiments.runs import RunSettings
 from tinynet.experiments.sweep import run_sweep
@@ -71,6 +74,21 @@ def test_numbers_are_the_same_on_a_cluster(
         there = run_sweep(trainings, store=tmp_path / "there", executor=executor)
     assert there.failures == {}
     assert there.results == here.results
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_command_runs_on_a_cluster(
+    cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["run", "toy", "--quick", "--scheduler", cluster.address, "--out", str(tmp_path / "results")]
+    assert cli.main(arguments) == 0
+    assert "Holds: 6 runs" in capsys.readouterr().out
+    monkeypatch.setattr(store, "code_version", lambda module: "0123456789abcdef")  # here, not on the workers
+    assert cli.main(arguments) == 1
+    (failed,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("failed: ")]
+    assert "has other code than this sweep" in failed
+    assert "not 01234567): install the same tinynet on every worker" in failed
+    assert failed.endswith("(and 5 more alike, see results.json)")
 
 
 def test_a_run_that_raises_is_reported_and_the_others_go_on(cluster: Cluster, tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import pytest
 from matplotlib.axes import Axes
 
 import tinynet as tn
-from tinynet.experiments import figure_1
+from tinynet.experiments import figure_1, replication
 from tinynet.experiments.figure_1 import EXPERIMENT, Figure1Settings, UnitInput
+from tinynet.experiments.replication import ReplicationSettings
 
 NAN = math.nan
 
@@ -50,16 +51,14 @@ def legend(ax: Axes) -> list[str]:
     return [text.get_text() for text in shown.get_texts()]
 
 
-def test_the_arms_are_paired_and_the_full_form_has_the_replication() -> None:
-    full = figure_1.runs(False)
-    assert len(full) == 6 + 8
+def test_the_arms_are_paired() -> None:
+    full = [s for s in figure_1.runs(False) if isinstance(s, Figure1Settings)]
+    assert len(full) == 6
     for seed in range(3):
-        arms = [dataclasses.replace(s, norm=None) for s in full if s.binary and s.seed == seed]
+        arms = [dataclasses.replace(s, norm=None) for s in full if s.seed == seed]
         assert len(arms) == 2
         assert arms[0] == arms[1]
-    published = {(s.activation, s.lr) for s in full if not s.binary}
-    assert published == {("relu", 0.01), ("relu", 1.0), ("sigmoid", 0.01), ("sigmoid", 1.0)}
-    assert all(s.steps == 50_000 and s.batch_size == 60 and s.init == "normal(0.05)" for s in full)
+    assert all(s.steps == 50_000 and s.batch_size == 60 for s in full)
 
 
 def test_drift_is_in_widths_of_the_band() -> None:
@@ -105,16 +104,17 @@ def test_a_plain_run_that_diverged_counts_for_batch_norm() -> None:
     assert "3 of 6 runs diverged" in verdict.sentence
 
 
-def test_the_replication_is_compared_with_what_was_published() -> None:
-    results = {s: NORMALIZED for s in figure_1.runs(False) if not s.binary}
-    ours = {s: (0.9748 if s.norm is None else 0.9803) for s in results}
-    results = {s: NORMALIZED | {"accuracy": value} for s, value in ours.items()}
-    diverges = next(s for s in results if (s.activation, s.lr, s.norm) == ("relu", 1.0, None))
-    results[diverges] = DIVERGED
-    # only the sigmoid at 0.01 without (0.8271) is off; the run that diverged in the publication is not counted
-    assert "6 of 7 replicated runs end within 0.01" in EXPERIMENT.verdict(results).sentence
-    row = next(row for row in EXPERIMENT.table(results) if row[:2] == ["relu, learning rate 1", "plain"])
-    assert row[2:] == ["0.0980", "0.0980", "", "1 of 1"]
+def test_the_full_form_has_the_replication_and_says_how_near_it_is() -> None:
+    full = figure_1.runs(False)
+    replicated = [s for s in full if isinstance(s, ReplicationSettings)]
+    assert replicated == replication.runs()
+    results = three(PLAIN, NORMALIZED) | {s: {"accuracy": 0.9, "diverged": False} for s in replicated}
+    verdict = EXPERIMENT.verdict(results)
+    assert verdict.outcome == "holds", "the replication has no say in it"
+    assert verdict.sentence.endswith(f" with. {replication.sentence(results)}")
+    table = EXPERIMENT.table(results)
+    assert [row[1] for row in table[1:]] == ["plain", "batch norm"] * 5
+    assert {len(row) for row in table} == {6}
 
 
 @pytest.mark.parametrize("plain", [PLAIN, DIVERGED])

@@ -44,9 +44,9 @@ def test_the_claim_holds_if_batch_norm_is_slower_in_every_seed() -> None:
     assert verdict.outcome == "holds"
     assert verdict.sentence == (
         "At the median over batch sizes 1 to 100, a prediction with batch norm takes 1.20 (range 1.10 to 1.30 over "
-        "3 seeds) times as long as without, and 1.00 (range 1.00 to 1.00 over 3 seeds) times once folded; "
-        "at batch size 1 alone, 1.50 (range 1.40 to 1.60 over 3 seeds) and 1.00 (range 1.00 to 1.00 over 3 seeds) "
-        "times; folded and unfolded outputs differ by at most 1e-07 of their size, the same function."
+        "3 seeds) times as long as without, and 1.00 (range 1.00 to 1.00 over 3 seeds) times once folded. "
+        "At batch size 1 alone, 1.50 (range 1.40 to 1.60 over 3 seeds) and 1.00 (range 1.00 to 1.00 over 3 seeds) "
+        "times. Folded and unfolded outputs differ by at most 1e-07 of their size: the same function."
     )
 
 

@@ -1,15 +1,23 @@
 import dataclasses
 import json
 import os
+import re
 import signal
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tinynet as tn
 from tinynet.experiments import runner, runs
+from tinynet.experiments.dissection import DissectionSettings
+from tinynet.experiments.figure_1 import Figure1Settings
+from tinynet.experiments.gradients import GradientSettings
+from tinynet.experiments.learning_rate import LargestRate
+from tinynet.experiments.regularization import FitSettings
+from tinynet.experiments.replication import ReplicationSettings
 from tinynet.experiments.runs import RunSettings
 
 
@@ -61,6 +69,50 @@ def test_ctrl_c_returns_what_was_recorded(settings: RunSettings) -> None:
     assert all(r.interrupted and r.history.steps for r in results)
 
 
-def test_a_network_without_layers_is_refused(settings: RunSettings) -> None:
-    with pytest.raises(tn.InputError, match="depth and width must be at least 1"):
-        dataclasses.replace(settings, depth=0).network(runs.load_data(settings.data)[0])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"depth": 0}, "depth must be a whole number (an int) of at least 1, not 0"),
+        ({"width": -3}, "width must be a whole number"),
+        ({"steps": 0}, "steps must be a whole number"),
+        ({"steps": 10.0}, "steps must be a whole number (an int) of at least 1, not 10.0"),
+        ({"record_every": 0}, "record_every must be"),
+        ({"train_size": 0}, "train_size must be"),
+        ({"seed": -1}, "seed must be a whole number (an int) of at least 0"),
+        ({"batch_size": 0, "norm": None}, "batch_size must be a whole number (an int) of at least 1, not 0"),
+        (
+            {"batch_size": 1},
+            "must be a whole number (an int) of at least 2 with batch normalization, not 1",
+        ),
+        ({"lr": -0.1}, "lr must be a positive number, not -0.1"),
+        ({"lr": float("nan")}, "lr must be a positive number, not nan"),
+        ({"momentum": 1.0}, "momentum must be at least 0 and below 1"),
+        ({"activation": "sigmod"}, "unknown activation 'sigmod'; did you mean 'sigmoid'?"),
+        ({"init": "normal(-1)"}, "initializer 'normal(-1)' needs a finite number"),
+        ({"norm": "btach"}, "unknown norm (None for none) 'btach'; did you mean 'batch'?"),
+        ({"dropout": 1.0}, "Dropout: rate must be at least 0 and below 1"),
+    ],
+)
+def test_settings_that_cannot_train_are_refused_as_they_are_made(
+    settings: RunSettings, wrong: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(tn.InputError, match=re.escape(message)):
+        dataclasses.replace(settings, **wrong)
+
+
+def test_batches_of_one_are_fine_without_batch_normalization(settings: RunSettings) -> None:
+    history = runs.run(dataclasses.replace(settings, norm=None, batch_size=1, steps=3)).history
+    assert history.steps == [3]
+
+
+def test_settings_of_other_kinds_are_checked_too() -> None:
+    for make, message in (
+        (lambda: Figure1Settings(activation="sigmod"), "did you mean 'sigmoid'"),
+        (lambda: ReplicationSettings(activation="relu", lr=0.0), "lr must be"),
+        (lambda: LargestRate(depth=0), "depth must be"),
+        (lambda: GradientSettings(depth=2, activation="relu", init="he"), "unknown initializer 'he'"),
+        (lambda: DissectionSettings(variant="mean"), "unknown variant 'mean'"),
+        (lambda: FitSettings(norm="batch", batch_size=1), "at least 2 with batch normalization"),
+    ):
+        with pytest.raises(tn.InputError, match=message):
+            make()

@@ -60,8 +60,8 @@ def test_the_claim_holds_if_population_statistics_lose_in_no_seed() -> None:
     later = "+41.00 (range +40.00 to +42.00 over 3 seeds)"
     assert verdict.sentence == (
         "After 100 steps, test accuracy with the whole training set's statistics minus that with running ones is, in "
-        f"points, {gain} for sigmoid and {gain} for relu; with decay 0.99 in place of 0.9, {later} for sigmoid and "
-        f"{later} for relu; after 600 steps, {gain} for sigmoid and {gain} for relu; single images with batch "
+        f"points, {gain} for sigmoid and {gain} for relu. With decay 0.99 in place of 0.9: {later} for sigmoid and "
+        f"{later} for relu. After 600 steps: {gain} for sigmoid and {gain} for relu. Single images with batch "
         "statistics score 10.0 to 10.0 %, where one answer for all can score 11.0 % and the whole training set's "
         "statistics 90.0 to 92.0 %."
     )
@@ -92,7 +92,7 @@ def test_diverged_runs_are_counted_and_take_their_seed_out() -> None:
     verdict = EXPERIMENT.verdict(made_up)
     assert verdict.outcome == "not shown"
     assert "over 2 seeds" in verdict.sentence
-    assert verdict.sentence.endswith("; 1 of 12 runs diverged.")
+    assert verdict.sentence.endswith(" %. 1 of 12 runs diverged.")
     assert [row[-1] for row in EXPERIMENT.table(made_up)] == ["diverged", "0 of 3", "1 of 3", "0 of 3", "0 of 3"]
     (ax,) = EXPERIMENT.draw(made_up)["schedule"].axes
     assert "relu: 1 of 6 runs diverged" in [text.get_text() for text in ax.get_legend().get_texts()]

@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -70,8 +71,9 @@ def test_list_prints_names_and_claims(capsys: pytest.CaptureFixture[str]) -> Non
 def test_run_writes_results_and_keeps_the_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["run", "toy", "--quick", "--jobs", "1", "--out", str(tmp_path)]
     assert cli.main(arguments) == 0
-    printed = capsys.readouterr().out
-    assert "Holds: 6 runs" in printed
+    printed = capsys.readouterr()
+    assert "Holds: 6 runs" in printed.out
+    assert re.search(r"^6 runs in \d+ s, \d+\.\d a second; 0 kept from before$", printed.err, re.MULTILINE)
     results = json.loads((tmp_path / "toy" / "results.json").read_text())
     assert results["verdict"] == {"outcome": "holds", "sentence": "6 runs"}
     assert len(results["runs"]) == 6
@@ -81,6 +83,7 @@ def test_run_writes_results_and_keeps_the_runs(tmp_path: Path, capsys: pytest.Ca
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*.json")}
     assert len(kept) == 6
     assert cli.main(arguments) == 0
+    assert "6 kept from before" in capsys.readouterr().err
     assert {path: path.stat().st_mtime_ns for path in kept} == kept, "nothing was run again"
 
 
@@ -99,19 +102,26 @@ def test_a_failed_run_is_said_and_the_others_are_kept(
     toy: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = toy.runs(True)
-    bad = RunSettings(activation="no such", data=good[0].data)
+    bad = RunSettings(train_size=1, norm="batch", data=good[0].data)
     monkeypatch.setattr(suite, "EXPERIMENTS", {"toy": Experiment(**{**vars(toy), "runs": lambda quick: [*good, bad]})})
     assert cli.main(["run", "toy", "--jobs", "1", "--out", str(tmp_path)]) == 1
     printed = capsys.readouterr()
     assert "Holds: 6 runs" in printed.out
     assert "failed: RunSettings(depth=10" in printed.err
-    assert "unknown activation 'no such'" in printed.err
+    assert "the training set has 1 example, batch normalization needs 2" in printed.err
 
 
 def test_an_interval_is_median_and_range() -> None:
     assert interval([3.0, 1.0, 2.0]) == "2 (range 1 to 3 over 3 seeds)"
     assert interval([0.5], "{:.0%}") == "50%"
     assert interval([]) == "no run"
+
+
+def test_the_headline_of_a_verdict_is_its_first_sentence() -> None:
+    assert (
+        Verdict("holds", "It is 0.5 (range 0.4 to 0.6). And more. And 3.").headline == "It is 0.5 (range 0.4 to 0.6)."
+    )
+    assert Verdict("holds", "It is 0.5.").headline == "It is 0.5."
 
 
 def test_a_decision_needs_three_seeds_that_agree() -> None:

@@ -3,7 +3,6 @@ import errno
 import json
 import math
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -153,66 +152,24 @@ def test_a_run_that_raises_is_reported_and_the_others_go_on(lab: Lab) -> None:
     assert lab.begun() == [0, 1, 1, 2, 3], "a failure is not kept"
 
 
-@pytest.mark.parametrize("damage", ["", "{", '{"settings": {}}', "[]", '{"result": 3}', "[" * 100_000, "half"])
-def test_a_damaged_file_is_made_again(lab: Lab, damage: str) -> None:
-    first = run_sweep(lab.runs(2), store=lab.store)
-    path = lab.kept()[0]
-    whole = path.read_text()
-    path.write_text(whole[: len(whole) // 2] if damage == "half" else damage)
-    again = run_sweep(lab.runs(2), store=lab.store)
-    assert again.ran == 1
-    assert again.results == first.results
-    assert path.read_text() == whole
+def test_a_worker_with_other_code_fails_its_runs_and_says_so(lab: Lab) -> None:
+    class Cluster(ThreadPoolExecutor):
+        """Workers that a sweep with other code sent runs to."""
 
+        def submit(self, call: Any, settings: Any, version: str) -> Any:  # type: ignore[override]
+            return super().submit(call, settings, version if settings.seed else "0123456789abcdef")
 
-# -- code versions -----------------------------------------------------------------------------------------
-
-
-def test_results_of_another_code_version_are_not_used(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_sweep(lab.runs(2), store=lab.store)
-    monkeypatch.setattr(sweep, "code_version", lambda settings: "another")
-    assert run_sweep(lab.runs(2), store=lab.store).ran == 2
-    monkeypatch.undo()
-    assert run_sweep(lab.runs(2), store=lab.store).ran == 0, "those of this version are still there"
-
-
-@pytest.mark.parametrize(
-    ("changed", "matters"),
-    [
-        ("plots.py", False),
-        ("report.py", False),
-        ("experiments/sweep.py", False),
-        ("kernels/softmax.py", True),
-        ("layers/batch_norm.py", True),
-        ("training.py", True),
-        ("experiments/runs.py", True),
-    ],
-)
-def test_a_run_is_made_again_only_if_its_numbers_may_change(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str, matters: bool
-) -> None:
-    copy = shutil.copytree(
-        ROOT / "tinynet", tmp_path / "tinynet", ignore=shutil.ignore_patterns("data", "__pycache__")
+    runs = lab.runs(3)
+    with Cluster(1) as cluster:
+        done = run_sweep(runs, store=lab.store, executor=cluster)
+    assert list(done.failures) == [runs[0]]
+    (failure,) = done.failures.values()
+    assert (
+        f"other code than this sweep ({sweep.code_version('tinynet')[:8]}, tinynet {tn.__version__}, not 01234567)"
+        in failure
     )
-    before = sweep.code_version(RunSettings())
-    monkeypatch.setattr(tn, "__file__", str(copy / "__init__.py"))
-    assert sweep.code_version(RunSettings()) == before, "where tinynet is does not matter"
-    with (copy / changed).open("a") as file:
-        file.write("# changed\n")
-    assert (sweep.code_version(RunSettings()) != before) == matters
-
-
-def test_everything_that_numbers_depend_on_is_there() -> None:
-    assert all((ROOT / "tinynet" / part).exists() for part in sweep.NUMBERS)
-
-
-def test_the_settings_own_source_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tmp_path / "script.py"
-    script.write_text("first")
-    monkeypatch.setattr(sys.modules[__name__], "__file__", str(script))
-    before = sweep.code_version(Diverging())
-    script.write_text("second")
-    assert sweep.code_version(Diverging()) != before
+    assert "install the same tinynet on every worker" in failure
+    assert lab.begun() == [1, 2]
 
 
 # -- when the store fails ----------------------------------------------------------------------------------
@@ -330,7 +287,7 @@ def test_a_sweep_killed_and_started_again_runs_only_what_was_not_finished(lab: L
     assert 3 <= len(kept) < 30
     assert len(begun) - len(kept) <= 4, "at most what two workers were at, and had just done"
     for path in kept:
-        assert set(json.loads(path.read_text())) == {"settings", "result"}
+        assert set(json.loads(path.read_text())) == {"settings", "made_by", "result"}
     assert len(kept) == len([path for path in lab.store.glob("*/*") if path.name[0] != "."])
     again = run_sweep(runs, store=lab.store)
     assert again.ran == 30 - len(kept)

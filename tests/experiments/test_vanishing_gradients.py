@@ -8,15 +8,15 @@ import pytest
 
 import tinynet as tn
 from tinynet.experiments import vanishing_gradients
-from tinynet.experiments.runs import RunSettings
-from tinynet.experiments.vanishing_gradients import (
-    EXPERIMENT,
+from tinynet.experiments.gradients import (
     GradientSettings,
     MeanFieldSettings,
     mean_field_rate,
     squared_gradients,
     vanishing_index,
 )
+from tinynet.experiments.runs import RunSettings
+from tinynet.experiments.vanishing_gradients import EXPERIMENT
 
 
 def geometric(factor: float, layers: int) -> dict[str, Any]:
@@ -121,6 +121,12 @@ def test_the_claim_holds_if_batch_norm_is_nearer_to_1_for_every_seed() -> None:
     assert "0.06 (range 0.05 to 0.07 over 3 seeds) without" in verdict.sentence
     assert "a factor of 1.5 (range 1.5 to 1.5 over 3 seeds) per layer (theory 1.49)" in verdict.sentence
     assert "10^5.1" in verdict.sentence, "29 log10(1.5)"
+
+
+@pytest.mark.parametrize(("relu", "said"), [(1.5, "explosion"), (1.01, "no explosion"), (0.7, "vanishing")])
+def test_whether_it_explodes_is_told_by_the_runs(relu: float, said: str) -> None:
+    sentence = EXPERIMENT.verdict(results([0.05, 0.06, 0.07], [1.1, 1.2, 0.9], relu)).sentence
+    assert f"in all: {'an ' if said == 'explosion' else ''}{said}." in sentence
 
 
 def test_an_explosion_worse_than_the_vanishing_speaks_against_the_claim() -> None:

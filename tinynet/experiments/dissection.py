@@ -15,7 +15,7 @@ from tinynet import plots
 from tinynet.datasets import Dataset
 from tinynet.errors import unknown_name
 from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
-from tinynet.experiments.runs import load_data
+from tinynet.experiments.runs import check, load_data
 from tinynet.experiments.variants import MovingNoise, PartialNorm
 from tinynet.history import History
 from tinynet.layers import BatchNorm, Dense, Layer, LayerNorm, make_activation
@@ -59,10 +59,13 @@ class DissectionSettings:
     test_size: int | None = None  # only the first so many test examples
     data: str | None = None  # a folder of IDX files; None is the bundled MNIST
 
-    def network(self, inputs: int, classes: int) -> Sequential:
-        """Return the network before training: every variant of a seed starts from the same weights."""
+    def __post_init__(self) -> None:
+        check(self)
         if self.variant not in VARIANTS:
             raise unknown_name("variant", self.variant, VARIANTS)
+
+    def network(self, inputs: int, classes: int) -> Sequential:
+        """Return the network before training: every variant of a seed starts from the same weights."""
         layers: list[Layer] = []
         for _ in range(self.depth):
             layers.append(Dense(self.width, bias=self.variant not in BEFORE, init="glorot_normal"))
@@ -225,13 +228,13 @@ def verdict(results: Results) -> Verdict:
             texts.append(interval([v for v in values if not math.isnan(v)], form))
         return f"{texts[0]} at learning rate {SMALL:g} and {texts[1]} at {LARGE:g}"
 
-    kept = [quoted(share, name, "{:.0%}") for name in COUNTED[2:]]
+    kept = [quoted(share, name, "{:z.0%}") for name in COUNTED[2:]]
     rough = [quoted(roughness, name, "{:,.1f}") for name in ("smoothness", "loss_range")]
     diverged = sum(bool(result["diverged"]) for result in results.values())
     sentence = (
         f"Of batch norm's gain over none, noise after it leaves {kept[0]}; the mean alone gives {kept[1]}; the "
-        f"variance alone gives {kept[2]}. Along the gradient, the change of the gradient per distance is without "
-        f"batch norm {rough[0]} times what it is with it, the range of the loss {rough[1]} times"
+        f"variance alone gives {kept[2]}. Walking along the gradient without batch norm, as a multiple of the same "
+        f"with it: the gradient changes per distance by {rough[0]}, the loss varies by {rough[1]}"
         + (f"; {diverged} of {len(results)} runs diverged" if diverged else "")
         + "."
     )

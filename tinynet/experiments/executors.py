@@ -10,30 +10,39 @@ import multiprocessing.connection
 import os
 import signal
 import threading
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from typing import Any
 
 from tinynet.errors import InputError
 
+SPAWN = multiprocessing.get_context("spawn")
 CONNECT_SECONDS = 5  # a scheduler that has not answered by then is not there
 
 
 class WorkerProcesses(ProcessPoolExecutor):
     """Spawned processes, since a forked child inherits thread pools that do not run.
 
-    They leave Ctrl-C to the parent, end with it however it ends, and are started in full at the first run.
+    They leave Ctrl-C to the parent and end with it, however it ends.
+
+    Parameters
+    ----------
+    jobs : int
+        How many.
+    prepare, *arguments
+        What each calls before its first run, and with what.
     """
 
-    def __init__(self, jobs: int) -> None:
-        super().__init__(jobs, multiprocessing.get_context("spawn"), _start_worker)
+    def __init__(self, jobs: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> None:
+        super().__init__(jobs, SPAWN, _start_worker, (prepare, *arguments))
+        self.jobs = jobs
 
     def start(self) -> None:
-        """Start the workers; raise InputError if they die of it."""
+        """Start all the workers and wait for the first; raise InputError if they die of it."""
         with without_interrupt():  # the workers inherit this, or Ctrl-C during their imports would print tracebacks
-            ready = self.submit(os.getpid)
+            ready = [self.submit(os.getpid) for _ in range(self.jobs)]  # one is started for each
         try:
-            ready.result()
+            next(as_completed(ready)).result()
         except RuntimeError:  # BrokenProcessPool, or a script that starts itself again and again
             raise InputError(
                 "the worker processes died as they were started; a script that runs a sweep needs "
@@ -47,10 +56,12 @@ class WorkerProcesses(ProcessPoolExecutor):
         self.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
+def _start_worker(prepare: Callable[..., None] | None, *arguments: Any) -> None:
     """Prepare a worker process, in it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    if prepare is not None:
+        prepare(*arguments)
 
 
 def _end_with_parent() -> None:

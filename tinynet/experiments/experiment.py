@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from tinynet.experiments.sweep import Settings
+from tinynet.experiments.store import Settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -18,10 +18,16 @@ Results = Mapping[Any, dict[str, Any]]  # settings -> result; a run that failed 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a claim holds, in one sentence with the figure and its interval: computed, never written by hand."""
+    """Whether a claim holds, with the figure and its interval in words: computed, never written by hand."""
 
     outcome: Outcome
-    sentence: str
+    sentence: str  # or several, of which the first says the most
+
+    @property
+    def headline(self) -> str:
+        """The first sentence."""
+        first, _, more = self.sentence.partition(". ")
+        return f"{first}." if more else first
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,10 @@ import numpy as np
 from tinynet import plots
 from tinynet.datasets import Dataset
 from tinynet.errors import InputError
+from tinynet.experiments import replication
 from tinynet.experiments.experiment import Experiment, Outcome, Results, Verdict, decide, interval
-from tinynet.experiments.runs import load_data
+from tinynet.experiments.replication import ARMS, ReplicationSettings
+from tinynet.experiments.runs import check, load_data
 from tinynet.history import History
 from tinynet.layers import Activation
 from tinynet.models import mlp
@@ -26,23 +28,13 @@ from tinynet.typing import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ARMS: dict[Literal["batch"] | None, str] = {None: "plain", "batch": "batch norm"}
 PERCENTILES = (15, 50, 85)
 WATCHED = 1000  # test images over which the percentiles are taken
-# test accuracy by activation and learning rate, without and with batch norm: single runs on grey images (science.md)
-PUBLISHED = {
-    ("relu", 0.01): (0.9748, 0.9803),
-    ("relu", 1.0): (0.098, 0.9834),
-    ("sigmoid", 0.01): (0.8271, 0.9732),
-    ("sigmoid", 1.0): (0.9752, 0.9812),
-}
-DIVERGED = 0.098  # the share of zeros among the test labels: all that a network of nan still gets right
-TOLERANCE = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure1Settings:
-    """One training run of a 784-100-100-100-10 network with plain SGD."""
+    """One training run of a 784-100-100-100-10 network with plain SGD, on pixels that are 0 or 1."""
 
     norm: Literal["batch"] | None = None
     seed: int = 0
@@ -50,15 +42,17 @@ class Figure1Settings:
     activation: str = "sigmoid"
     lr: float = 0.1
     init: str = "normal(0.05)"
-    binary: bool = True  # pixels are 0 or 1, thresholded at 0.5
     batch_size: int = 60
     record_every: int = 500
     unit: int = 0  # of the last hidden layer, whose input is watched
     data: str | None = None  # a folder of IDX files; None is the bundled MNIST
 
+    def __post_init__(self) -> None:
+        check(self)
+
     def run(self) -> dict[str, Any]:
         """Train; return the history, the unit's percentiles and the accuracy with whole-training-set statistics."""
-        train, test = _binary_data(self.data) if self.binary else load_data(self.data)
+        train, test = _binary_data(self.data)
         classes = int(train.y.max()) + 1
         net = mlp(
             train.x.shape[1],
@@ -92,7 +86,7 @@ class Figure1Settings:
 
 @functools.cache
 def _binary_data(folder: str | None) -> tuple[Dataset, Dataset]:
-    """Return training and test set in black and white."""
+    """Return training and test set in black and white, thresholded at 0.5."""
     train, test = (Dataset((d.x > 0.5).astype(np.float32), d.y) for d in load_data(folder))
     return train, test
 
@@ -124,24 +118,23 @@ class UnitInput(Callback):
         self.percentiles.append(np.percentile(x[:, self.unit], PERCENTILES).tolist())
 
 
-def runs(quick: bool) -> list[Figure1Settings]:
-    """Return both arms of Figure 1 for three seeds; in the full form also the replication's eight runs."""
+def runs(quick: bool) -> list[Figure1Settings | ReplicationSettings]:
+    """Return both arms of Figure 1 for three seeds; in the full form also the replication's runs."""
     form: dict[str, Any] = {"steps": 1500, "record_every": 50, "lr": 1.0} if quick else {}
     figure = [Figure1Settings(norm=norm, seed=seed, **form) for seed in range(3) for norm in ARMS]
-    if quick:
-        return figure
-    replication = [
-        Figure1Settings(norm=norm, activation=activation, lr=lr, binary=False, record_every=2000)
-        for activation, lr in PUBLISHED
-        for norm in ARMS
-    ]
-    return figure + replication
+    return [*figure, *(() if quick else replication.runs())]
+
+
+def of_the_figure(results: Results) -> dict[Figure1Settings, dict[str, Any]]:
+    """Return the results of Figure 1 itself, by seed."""
+    found = [(s, result) for s, result in results.items() if isinstance(s, Figure1Settings)]
+    return dict(sorted(found, key=lambda run: run[0].seed))
 
 
 def pairs(results: Results) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """Return the results without and with batch norm of every seed of Figure 1 that has both."""
-    seeds = sorted({s.seed for s in results if s.binary})
-    arms = {(s.seed, s.norm): result for s, result in results.items() if s.binary}
+    arms = {(s.seed, s.norm): result for s, result in of_the_figure(results).items()}
+    seeds = dict.fromkeys(seed for seed, _ in arms)
     return [(arms[k, None], arms[k, "batch"]) for k in seeds if (k, None) in arms and (k, "batch") in arms]
 
 
@@ -184,47 +177,26 @@ def verdict(results: Results) -> Verdict:
     diverged = sum(result["diverged"] for pair in paired for result in pair)
     sentence = (
         f"With batch norm the final test accuracy differs by {interval(gains, '{:+.1f}')} points, and the plain "
-        f"network's final accuracy is reached in {interval(shares, '{:.2f}')} of its steps; the median input of "
-        f"one sigmoid wanders by {drifts[0]} widths of its 15-85 band without batch norm, {drifts[1]} with"
-        + (f"; {diverged} of {2 * len(paired)} runs diverged" if diverged else "")
+        f"network's final accuracy is reached in {interval(shares, '{:.2f}')} of its steps. The median input of "
+        f"one sigmoid wanders by {drifts[0]} widths of its 15-85 band without batch norm, {drifts[1]} with."
+        + (f" {diverged} of {2 * len(paired)} runs diverged." if diverged else "")
     )
-    near = [abs(published - measured) <= TOLERANCE for published, measured, _ in _replicated(results)]
-    if near:
-        sentence += f"; {sum(near)} of {len(near)} replicated runs end within {TOLERANCE} of the published accuracy"
-    return Verdict(outcome, sentence + ".")
-
-
-def _replicated(results: Results) -> list[tuple[float, float, bool]]:
-    """Return published accuracy, ours and whether ours diverged, where the published run did not."""
-    rows = []
-    for s, result in results.items():
-        if not s.binary and (s.activation, s.lr) in PUBLISHED:
-            published = PUBLISHED[s.activation, s.lr][list(ARMS).index(s.norm)]
-            if published != DIVERGED:
-                rows.append((published, accuracy(result), bool(result["diverged"])))
-    return rows
+    replicated = replication.sentence(results)
+    return Verdict(outcome, f"{sentence} {replicated}".strip())
 
 
 def table(results: Results) -> list[list[str]]:
     """Return both arms of Figure 1, then the replication's rows with the published accuracy beside ours."""
-    rows = [["network", "arm", "test accuracy", "published", "drift of the median", "diverged"]]
+    rows = [["network", "arm", "test accuracy", "published", "diverged", "drift of the median"]]
     for norm, name in ARMS.items():
-        arm = [result for s, result in results.items() if s.binary and s.norm == norm]
+        arm = [result for s, result in of_the_figure(results).items() if s.norm == norm]
         if arm:
             whole = [result for result in arm if not result["diverged"]]
             forms = ((accuracy, "{:.4f}"), (drift, "{:.2f}"))
             cells = [interval([measure(r) for r in whole], form) for measure, form in forms]
             diverged = f"{len(arm) - len(whole)} of {len(arm)}"
-            rows.append(["Figure 1: sigmoid, binary images", name, cells[0], "a curve", cells[1], diverged])
-    for (activation, lr), published in PUBLISHED.items():
-        for value, (norm, name) in zip(published, ARMS.items(), strict=True):
-            for s, result in results.items():
-                if not s.binary and (s.activation, s.lr, s.norm) == (activation, lr, norm):
-                    wandered = "" if result["diverged"] else f"{drift(result):.2f}"
-                    cells = [f"{result['accuracy']:.4f}", f"{value:.4f}", wandered]
-                    diverged = f"{int(result['diverged'])} of 1"
-                    rows.append([f"{activation}, learning rate {lr:g}", name, *cells, diverged])
-    return rows
+            rows.append(["Figure 1: sigmoid, binary images", name, cells[0], "a curve", diverged, cells[1]])
+    return rows + [[*row, ""] for row in replication.table(results)]
 
 
 CAPTIONS = {
@@ -243,7 +215,7 @@ def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
     by_arm: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
     for norm, name in ARMS.items():
-        arm = sorted(((s, r) for s, r in results.items() if s.binary and s.norm == norm), key=lambda run: run[0].seed)
+        arm = [(s, r) for s, r in of_the_figure(results).items() if s.norm == norm]
         if arm:
             by_arm[name] = arm
     if not by_arm:
@@ -283,8 +255,7 @@ EXPERIMENT = Experiment(
         "at all). It holds if in every pair batch norm reaches the plain network's final test accuracy in fewer steps "
         "than the plain network's training took, ends higher (statistics of the whole training set), and the plain "
         "median of one unit's input has the larger standard deviation over training, in mean widths of its 15-85 "
-        "percentile band. A pair in which only the plain run diverged counts for batch norm. The full form also "
-        "trains the replication's eight networks on grey images, one seed each."
+        "percentile band. A pair in which only the plain run diverged counts for batch norm. " + replication.METHOD
     ),
     runs=runs,
     verdict=verdict,

@@ -20,7 +20,7 @@ from tinynet.typing import Array
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tinynet.experiments.sweep import Settings
+    from tinynet.experiments.store import Settings
 
 ARMS: Mapping[Literal["batch"] | None, str] = {None: "plain", "batch": "batch norm"}
 SMALLEST, LARGEST = 1e-4, 5.0

@@ -13,10 +13,8 @@ import numpy as np
 
 from tinynet import plots
 from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
-from tinynet.experiments.runs import RunSettings, load_data
+from tinynet.experiments.runs import RunSettings, check
 from tinynet.history import History
-from tinynet.optimizers import SGD
-from tinynet.training import fit
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,20 +49,14 @@ class LargestRate:
     seed: int = 0
     data: str | None = None
 
+    def __post_init__(self) -> None:
+        check(self)
+
     def trains(self, rate: float) -> bool:
         """Return whether the network trains at this rate; the same weights and batches whatever the rate."""
-        names = ("depth", "width", "activation", "init", "norm", "seed", "data")
-        settings = RunSettings(**{name: getattr(self, name) for name in names})
-        train, _ = load_data(self.data)
-        history = fit(
-            settings.network(train),
-            train,
-            optimizer=SGD(rate),
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            validate_every=max(1, self.steps // 10),
-        )
+        settings = RunSettings(**dataclasses.asdict(self), lr=rate)
+        train, _ = settings.sets()
+        history = settings.fit(settings.network(train), train, validate_every=max(1, self.steps // 10))
         # a nan is not below anything
         return not history.diverged and history.final("train_loss") < TRAINS * math.log(int(train.y.max()) + 1)
 

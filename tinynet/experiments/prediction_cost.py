@@ -144,9 +144,9 @@ def verdict(results: Results) -> Verdict:
     return Verdict(
         decide([ratio > 1 for ratio in slower]),
         f"At the median over batch sizes {sizes[0]:,} to {sizes[-1]:,}, a prediction with batch norm takes "
-        f"{interval(slower, '{:.2f}')} times as long as without, and {interval(folded, '{:.2f}')} times once folded; "
-        f"at batch size {sizes[0]:,} alone, {interval(first[0], '{:.2f}')} and {interval(first[1], '{:.2f}')} times; "
-        f"folded and unfolded outputs differ by at most {difference:.1g} of their size, {same}.",
+        f"{interval(slower, '{:.2f}')} times as long as without, and {interval(folded, '{:.2f}')} times once folded. "
+        f"At batch size {sizes[0]:,} alone, {interval(first[0], '{:.2f}')} and {interval(first[1], '{:.2f}')} times. "
+        f"Folded and unfolded outputs differ by at most {difference:.1g} of their size: {same}.",
     )
 
 

@@ -11,9 +11,8 @@ import numpy as np
 
 from tinynet import plots
 from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
-from tinynet.experiments.runs import RunSettings, load_data
-from tinynet.optimizers import SGD
-from tinynet.training import Callback, Run, evaluate, fit
+from tinynet.experiments.runs import RunSettings
+from tinynet.training import Callback, Run, evaluate
 from tinynet.typing import Array
 
 if TYPE_CHECKING:
@@ -40,20 +39,10 @@ class FitSettings(RunSettings):
 
     def run(self) -> dict[str, Any]:
         """Train, then evaluate both sets in inference mode, with the statistics of the whole training set."""
-        train, test = load_data(self.data)
-        train = train[: self.train_size]
+        train, test = self.sets()
         net = self.network(train)
-        history = fit(
-            net,
-            train,
-            validation=train,
-            optimizer=SGD(self.lr, momentum=self.momentum),
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            validate_every=self.record_every,
-            callbacks=[_UntilFitted(self.record_every, self.target, train.x if self.norm == "batch" else None)],
-        )
+        until = _UntilFitted(self.record_every, self.target, train.x if self.norm == "batch" else None)
+        history = self.fit(net, train, until, validation=train, validate_every=self.record_every)
         train_loss, train_accuracy = evaluate(net, train)
         test_loss, test_accuracy = evaluate(net, test)
         return {

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import queue
-import signal
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from tinynet import progress
 from tinynet.errors import InputError
-from tinynet.experiments.executors import without_interrupt
+from tinynet.experiments.executors import SPAWN, WorkerProcesses
 from tinynet.experiments.runs import RunResult, RunSettings, run
 from tinynet.training import Callback, Run
 
@@ -32,16 +30,13 @@ def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> 
     InputError
         If a worker process was killed, say for want of memory.
     """
-    context = multiprocessing.get_context("spawn")  # a forked child inherits thread pools that no longer run
-    done, stop = context.Queue(), context.Event()
-    finished: list[Future[RunResult | None]] = []
-    total = sum(s.steps for s in settings)
+    done, stop = SPAWN.Queue(), SPAWN.Event()
     with (
-        progress.bar(total, description) as bar,
-        ProcessPoolExecutor(jobs, context, _start_worker, (done, stop)) as pool,
+        progress.bar(sum(s.steps for s in settings), description) as bar,
+        WorkerProcesses(jobs, _prepare, done, stop) as pool,
     ):
-        with without_interrupt():  # the workers inherit this: Ctrl-C is for this process to handle
-            finished = [pool.submit(_run_in_worker, s) for s in settings]
+        pool.start()
+        finished = [pool.submit(_run_in_worker, s) for s in settings]
         try:
             waiting = set(finished)
             while waiting:
@@ -68,12 +63,11 @@ _done: Any = None  # where steps are reported, and what says stop: set once when
 _stop: Any = None
 
 
-def _start_worker(done: Any, stop: Any) -> None:
+def _prepare(done: Any, stop: Any) -> None:
     from threadpoolctl import threadpool_limits
 
     global _done, _stop
     _done, _stop = done, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threadpool_limits(1)  # two workers with two threads each get in each other's way
 
 

@@ -7,20 +7,51 @@ import functools
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tinynet import datasets
+from tinynet import datasets, initializers
 from tinynet.datasets import Dataset
-from tinynet.errors import InputError
+from tinynet.errors import InputError, unknown_name
 from tinynet.history import History
+from tinynet.layers import Dropout, make_activation
 from tinynet.models import mlp
 from tinynet.network import Network
 from tinynet.optimizers import SGD
 from tinynet.probes import Probe
 from tinynet.training import Callback, fit
 
+LEAST = {"depth": 1, "width": 1, "steps": 1, "batch_size": 1, "record_every": 1, "train_size": 1, "seed": 0}
+
+
+def check(settings: Any) -> None:
+    """Raise InputError for settings that cannot train, and name the one that is wrong.
+
+    Settings call this as they are made, so that a sweep with a wrong one among them does not even begin. Settings of
+    every kind give their fields the same names; those that a kind does not have are not looked at.
+    """
+    values = {name: value for name, value in vars(settings).items() if value is not None}
+    norm = values.get("norm")
+    if norm not in ("batch", "layer", None):
+        raise unknown_name("norm (None for none)", norm, ["batch", "layer"])
+    for name, least in LEAST.items():
+        least += name == "batch_size" and norm == "batch"  # one example has no variance
+        value = values.get(name, least)
+        if not isinstance(value, int) or value < least:
+            with_norm = " with batch normalization" if least > LEAST[name] else ""
+            raise InputError(f"{name} must be a whole number (an int) of at least {least}{with_norm}, not {value!r}")
+    SGD(values.get("lr", 0.1), momentum=values.get("momentum", 0.0))
+    make_activation(values.get("activation", "relu"))
+    initializers.get(values.get("init", "he_normal"))
+    Dropout(values.get("dropout", 0.0))
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """Everything one training run depends on: the same settings give the same numbers."""
+    """Everything one training run depends on: the same settings give the same numbers.
+
+    Raises
+    ------
+    InputError
+        If they cannot train; see `check`.
+    """
 
     depth: int = 10
     width: int = 100
@@ -38,6 +69,9 @@ class RunSettings:
     record_every: int = 100
     probed: bool = True
 
+    def __post_init__(self) -> None:
+        check(self)
+
     def run(self) -> dict[str, Any]:
         """Train and return plain data: the history's lists, and the probe's steps and values if ``probed``."""
         result = run(self)
@@ -48,8 +82,6 @@ class RunSettings:
 
     def network(self, train: Dataset) -> Network:
         """Return the network before training; settings that differ only in ``norm`` start from the same weights."""
-        if self.depth < 1 or self.width < 1:
-            raise InputError(f"depth and width must be at least 1, not {self.depth} and {self.width}")
         hidden, classes = [self.width] * self.depth, int(train.y.max()) + 1
         return mlp(
             train.x.shape[1],
@@ -60,6 +92,24 @@ class RunSettings:
             init=self.init,
             dropout=self.dropout,
             seed=self.seed,
+        )
+
+    def sets(self) -> tuple[Dataset, Dataset]:
+        """Return the training set, of the size asked for, and the test set."""
+        train, test = load_data(self.data)
+        return train if self.train_size is None else train[: self.train_size], test
+
+    def fit(self, net: Network, train: Dataset, *callbacks: Callback, **more: Any) -> History:
+        """Train as the settings say; ``more`` is handed to `tinynet.fit`."""
+        return fit(
+            net,
+            train,
+            optimizer=SGD(self.lr, momentum=self.momentum),
+            steps=self.steps,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            callbacks=callbacks,
+            **more,
         )
 
 
@@ -81,21 +131,15 @@ def load_data(folder: str | None) -> tuple[Dataset, Dataset]:
 
 def run(settings: RunSettings, *callbacks: Callback) -> RunResult:
     """Train one network as its settings say, with a probe and test accuracy at every record."""
-    train, test = load_data(settings.data)
-    if settings.train_size is not None:
-        train = train[: settings.train_size]
+    train, test = settings.sets()
     history, probe = History(), Probe(every=settings.record_every)
-    net = settings.network(train)
-    fit(
-        net,
+    watching = [probe, *callbacks] if settings.probed else callbacks
+    settings.fit(
+        settings.network(train),
         train,
+        *watching,
         validation=test,
-        optimizer=SGD(settings.lr, momentum=settings.momentum),
-        steps=settings.steps,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
         validate_every=settings.record_every,
-        callbacks=[*([probe] if settings.probed else []), *callbacks],
         history=history,
     )
     stopped = not history.diverged and history.steps[-1:] != [settings.steps]

@@ -12,11 +12,10 @@ import numpy as np
 from tinynet import plots
 from tinynet.datasets import Dataset
 from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
-from tinynet.experiments.runs import RunSettings, load_data
+from tinynet.experiments.runs import RunSettings
 from tinynet.layers import BatchNorm
 from tinynet.network import Network
-from tinynet.optimizers import SGD
-from tinynet.training import Callback, Run, evaluate, fit
+from tinynet.training import Callback, Run, evaluate
 from tinynet.typing import Array
 
 if TYPE_CHECKING:
@@ -49,19 +48,10 @@ class StatisticsSettings(RunSettings):
             size; ``chance``: the share of the most common class, the most that one answer for all can score.
             Only ``diverged`` if it did: there is then nothing to compare.
         """
-        train, test = load_data(self.data)
-        train = train[: self.train_size]
+        train, test = self.sets()
         net = self.network(train)
         running = RunningAverages(net)
-        history = fit(
-            net,
-            train,
-            optimizer=SGD(self.lr, momentum=self.momentum),
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            callbacks=[running],
-        )
+        history = self.fit(net, train, running)
         if history.diverged:
             return {"diverged": True}
         with np.errstate(all="ignore"):  # the last update may have overflowed: a result, not a warning
@@ -166,17 +156,17 @@ def verdict(results: Results) -> Verdict:
     population = [100 * r["population"] for pair in pairs for r in pair]
     sentence = (
         f"After {short:,} steps, test accuracy with the whole training set's statistics minus that with running ones "
-        f"is, in points, {_gains(first, USUAL)}; with decay {LONG_MEMORY} in place of {USUAL}, "
-        f"{_gains(first, LONG_MEMORY)}"
+        f"is, in points, {_gains(first, USUAL)}. With decay {LONG_MEMORY} in place of {USUAL}: "
+        f"{_gains(first, LONG_MEMORY)}."
     )
     if long > short:
-        sentence += f"; after {long:,} steps, {_gains(last, USUAL)}"
+        sentence += f" After {long:,} steps: {_gains(last, USUAL)}."
     sentence += (
-        f"; single images with batch statistics score {min(alone):.1f} to {max(alone):.1f} %, where one answer for "
+        f" Single images with batch statistics score {min(alone):.1f} to {max(alone):.1f} %, where one answer for "
         f"all can score {100 * pairs[0][0]['chance']:.1f} % and the whole training set's statistics "
-        f"{min(population):.1f} to {max(population):.1f} %"
+        f"{min(population):.1f} to {max(population):.1f} %."
     )
-    return Verdict(decide(good), sentence + (f"; {diverged} of {len(results)} runs diverged." if diverged else "."))
+    return Verdict(decide(good), sentence + (f" {diverged} of {len(results)} runs diverged." if diverged else ""))
 
 
 def _gains(found: Mapping[str, Mapping[int, Mapping[str, Any]]], decay: str) -> str:

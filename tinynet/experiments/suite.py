@@ -95,8 +95,9 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
 def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
     """Write every experiment, report.html with the lab handout, and results.md; return the table of verdicts."""
     written = [(e, *write(e, sweep, quick=quick, out=out)) for e in EXPERIMENTS.values()]
-    summary = [["claim", "verdict", "figure"]]
-    summary += [[e.title, verdict.outcome, verdict.sentence] for e, verdict, _ in written]
+    header = ["claim", "verdict", "figure"]
+    summary = [header, *([e.title, verdict.outcome, verdict.headline] for e, verdict, _ in written)]
+    everything = [header, *([e.title, verdict.outcome, verdict.sentence] for e, verdict, _ in written)]
     report.write(
         out / "report.html",
         title="What batch normalization does, measured",
@@ -104,7 +105,7 @@ def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
         summary=summary,
         lab=lab.grid(sweep.results, quick),
     )
-    files.write_text(out / "results.md", _markdown(summary, quick))
+    files.write_text(out / "results.md", _markdown(everything, quick))
     return summary
 
 
@@ -133,8 +134,15 @@ def listed() -> list[list[str]]:
 
 
 def unfinished(sweep: Sweep) -> list[str]:
-    """Return a line for every run that failed: its settings and the error."""
-    return [f"{_words(settings)}: {error}" for settings, error in sweep.failures.items()]
+    """Return a line for each error: the settings of the run that failed by it, and how many others did."""
+    by_error: dict[str, list[Any]] = {}
+    for settings, error in sweep.failures.items():
+        by_error.setdefault(error, []).append(settings)
+    lines = []
+    for error, failed in by_error.items():
+        others = f" (and {len(failed) - 1} more alike, see results.json)" if len(failed) > 1 else ""
+        lines.append(f"{_words(failed[0])}: {error}{others}")
+    return lines
 
 
 def _words(settings: Any) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
+import functools
 import json
+import platform
 import sys
+import time
 import traceback
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
@@ -13,45 +14,16 @@ from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, 
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-import tinynet
-from tinynet import files, progress
+from tinynet import __version__, files, progress
 from tinynet.errors import InputError
 from tinynet.experiments.executors import WorkerProcesses
+from tinynet.experiments.store import Settings, Store, code_version, made_by, shared_module
 
-# what a run's numbers depend on: a change there makes kept results stale, one in a plot does not
-NUMBERS = (
-    "kernels",
-    "layers",
-    "datasets",
-    "network.py",
-    "models.py",
-    "inference.py",
-    "initializers.py",
-    "losses.py",
-    "optimizers.py",
-    "schedules.py",
-    "training.py",
-    "history.py",
-    "probes.py",
-    "experiments/runs.py",
-    "experiments/variants.py",
-)
-
-Outcome = dict[str, Any] | str  # a run's result, or its error in words
-
-
-class Settings(Protocol):
-    """A frozen dataclass of plain values whose `run` depends on nothing else and returns plain data."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def run(self) -> dict[str, Any]:
-        """Do the run; the result survives JSON."""
-        ...
+Outcome = dict[str, Any] | str  # a run's result and what made it, or its error in words
 
 
 @dataclass
@@ -66,39 +38,14 @@ class Sweep:
         The error of every run that raised one; the others went on.
     ran : int
         How many were not on disk already.
+    seconds : float
+        How long those took, all together.
     """
 
     results: dict[Any, dict[str, Any]] = field(default_factory=dict)
     failures: dict[Any, str] = field(default_factory=dict)
     ran: int = 0
-
-
-def code_version(settings: Settings) -> str:
-    """Return a hash of the source that a run's numbers depend on: tinynet's own and the settings' module."""
-    root = Path(tinynet.__file__).parent
-    paths = [p for part in NUMBERS for p in sorted((root / part).rglob("*.py"))] + [
-        root / part for part in NUMBERS if part.endswith(".py")
-    ]
-    paths += _source(type(settings).__module__, root)
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
-
-
-def _source(module: str, root: Path) -> list[Path]:
-    """Return the file of the settings' module, if it has one: tinynet's, or the user's own."""
-    name = module.removeprefix("tinynet.")
-    if name != module:
-        return [root / f"{name.replace('.', '/')}.py"]
-    file = getattr(sys.modules[module], "__file__", None)
-    return [Path(file)] if file else []
-
-
-def key(settings: Settings, version: str) -> str:
-    """Return the name under which a run is kept: a hash of its kind, settings and code version."""
-    content = [type(settings).__qualname__, dataclasses.asdict(settings), version]
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    seconds: float = 0.0
 
 
 def execute(settings: Settings) -> dict[str, Any]:
@@ -109,12 +56,24 @@ def execute(settings: Settings) -> dict[str, Any]:
     return result
 
 
-def attempt(settings: Settings) -> Outcome:
-    """Do one run and return its result, or its error in words, which any worker can send back."""
+def attempt(settings: Settings, version: str | None = None) -> Outcome:
+    """Do one run; return its ``result`` and what it was ``made_by``, or its error in words: any worker can send that.
+
+    A worker elsewhere is told the ``version`` of the sweep's code; if its own is another, so may be its numbers, and
+    the run fails.
+    """
     try:
-        return execute(settings)
+        if version is not None and (found := _own_version(shared_module(settings))) != version:
+            raise InputError(
+                f"its worker on {platform.node()} has other code than this sweep ({found[:8]}, tinynet "
+                f"{__version__}, not {version[:8]}): install the same tinynet on every worker and start it again"
+            )
+        return {"result": execute(settings), "made_by": made_by()}
     except Exception as error:
         return _words(error)
+
+
+_own_version = functools.cache(code_version)  # of the code that this process runs: as it was at its first run
 
 
 def run_sweep(
@@ -132,7 +91,8 @@ def run_sweep(
     runs : iterable of Settings
         The same settings twice are one run.
     store : Path
-        Folder of finished runs, one JSON file each, written whole or not at all.
+        Folder of finished runs, one JSON file each, written whole or not at all. What another version of the code
+        made there is left alone; a file that is damaged is made again; both are said on standard error.
     jobs : int, optional
         On so many worker processes; when one is killed, the others' runs go on in new ones. By default in this
         process.
@@ -147,67 +107,47 @@ def run_sweep(
         If the store cannot be written, or a cluster's scheduler is gone. As after Ctrl-C, what has not begun does not
         begin, and what is kept is kept.
     """
-    sweep = Sweep()
-    versions: dict[type, str] = {}
-    missing: dict[Settings, Path] = {}
+    sweep, kept = Sweep(), Store(store)
+    missing: list[Settings] = []
     for settings in dict.fromkeys(runs):
-        kind = type(settings)
-        versions[kind] = versions.get(kind) or code_version(settings)
-        name = key(settings, versions[kind])
-        path = store / name[:2] / f"{name}.json"
-        kept = _read(path)
-        if kept is None:
-            missing[settings] = path
+        result = kept.read(settings)
+        if result is None:
+            missing.append(settings)
         else:
-            sweep.results[settings] = kept
+            sweep.results[settings] = result
     if not missing:
         return sweep
     files.writable_folder(store)  # known before any work is done
+    for remark in kept.remarks({type(settings) for settings in missing}):
+        print(remark, file=sys.stderr)
     diverged = sum(bool(result.get("diverged")) for result in sweep.results.values())
+    start = time.monotonic()
     with (
         threadpool_limits(1),  # for runs in this process; see `execute`
         progress.bar(len(missing), description, unit=" runs") as bar,
-        closing(_outcomes(list(missing), jobs, executor)) as outcomes,
+        closing(_outcomes(missing, kept, jobs, executor)) as outcomes,
     ):
         for settings, outcome in outcomes:
             sweep.ran += 1
             if isinstance(outcome, str):
                 sweep.failures[settings] = outcome
             else:
-                sweep.results[settings] = outcome
-                _keep(missing[settings], settings, outcome, store)
-                diverged += bool(outcome.get("diverged"))
+                kept.keep(settings, outcome)
+                sweep.results[settings] = outcome["result"]
+                diverged += bool(outcome["result"].get("diverged"))
             bar.set_postfix({"diverged": diverged, "failed": len(sweep.failures)}, refresh=False)
             bar.update(1)
+    sweep.seconds = time.monotonic() - start
     return sweep
-
-
-def _keep(path: Path, settings: Settings, result: dict[str, Any], store: Path) -> None:
-    try:
-        files.write_text(path, json.dumps({"settings": dataclasses.asdict(settings), "result": result}))
-    except OSError as error:
-        raise InputError(
-            f"{store}: cannot keep a result there ({error.strerror}); the runs finished before are kept: "
-            "make room and start again to go on, or choose another folder"
-        ) from None
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return a kept result; a file that is damaged counts as none, and is made again."""
-    try:
-        result = json.loads(path.read_text(encoding="utf-8"))["result"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    return result if isinstance(result, dict) else None
 
 
 Outcomes = Generator[tuple[Settings, Outcome], None, None]
 
 
-def _outcomes(runs: Sequence[Settings], jobs: int | None, executor: Executor | None) -> Outcomes:
+def _outcomes(runs: Sequence[Settings], kept: Store, jobs: int | None, executor: Executor | None) -> Outcomes:
     """Yield the outcome of each run as it finishes."""
     if executor is not None:
-        yield from _on_executor(runs, executor)
+        yield from _on_executor(runs, kept, executor)
     elif jobs is not None:
         yield from _on_processes(runs, jobs)
     else:
@@ -215,11 +155,11 @@ def _outcomes(runs: Sequence[Settings], jobs: int | None, executor: Executor | N
             yield settings, attempt(settings)
 
 
-def _on_executor(runs: Sequence[Settings], executor: Executor) -> Outcomes:
+def _on_executor(runs: Sequence[Settings], kept: Store, executor: Executor) -> Outcomes:
     futures: dict[Future[Outcome], Settings] = {}
     try:
         for settings in runs:
-            futures[executor.submit(attempt, settings)] = settings
+            futures[executor.submit(attempt, settings, kept.version(shared_module(settings)))] = settings
         for future in as_completed(futures):
             yield futures[future], _outcome(future)
     finally:
@@ -287,4 +227,6 @@ def _outcome(future: Future[Outcome]) -> Outcome:
 
 
 def _words(error: Exception) -> str:
+    if isinstance(error, InputError):
+        return str(error)
     return "".join(traceback.format_exception_only(error)).strip()

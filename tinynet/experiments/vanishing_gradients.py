@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tinynet import plots
 from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
-from tinynet.experiments.runs import RunSettings, load_data
-from tinynet.layers import Activation, BatchNorm, Dense, Layer, ReLU
-from tinynet.losses import SoftmaxCrossEntropy
-from tinynet.models import mlp
-from tinynet.network import Network, Sequential
-from tinynet.probes import gradient_by_layer
+from tinynet.experiments.gradients import (
+    BATCH,
+    GradientSettings,
+    MeanFieldSettings,
+    mean_field_rate,
+    vanishing_index,
+)
+from tinynet.experiments.runs import RunSettings
 from tinynet.typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Arm = Literal["batch"] | None
-ARMS: dict[str, Arm] = {"plain": None, "batch norm": "batch"}
+ARMS: dict[str, Literal["batch"] | None] = {"plain": None, "batch norm": "batch"}
 NETWORKS = [("sigmoid", "lecun_normal"), ("tanh", "lecun_normal"), ("relu", "lecun_normal"), ("relu", "he_normal")]
 THEORY = {  # of the squared gradient, per layer, without batch norm: Glorot and Bengio (2010), He et al. (2015)
     ("sigmoid", "lecun_normal"): 0.056,
@@ -34,76 +34,8 @@ THEORY = {  # of the squared gradient, per layer, without batch norm: Glorot and
 NAMES = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "linear": "No activation"}
 SCALES = {"lecun_normal": "LeCun's scale", "he_normal": "He's scale"}
 TICKS = (0.05, 0.1, 0.2, 0.5, 1, 1.5)
-BATCH = 60
 PROMISED = range(16, 129)  # the batch sizes at which the mean-field rate is to be met ...
 TOLERANCE = 0.02  # ... within this share of it
-
-
-@dataclass(frozen=True, kw_only=True)
-class GradientSettings:
-    """One batch, once forward and back through a network that has not been trained."""
-
-    depth: int
-    width: int = 100
-    activation: str
-    init: str
-    norm: Arm = None
-    batch_size: int = BATCH
-    seed: int = 0
-    data: str | None = None
-
-    def run(self) -> dict[str, Any]:
-        """Measure, by hidden layer: the weight's gradient, RMS; squared norm of d loss / d the activation's input."""
-        train, _ = load_data(self.data)
-        net = mlp(
-            train.x.shape[1],
-            [self.width] * self.depth,
-            int(train.y.max()) + 1,
-            activation=self.activation,
-            norm=self.norm,
-            init=self.init,
-            seed=self.seed,
-            dtype="float64",  # what vanishes is then the gradient, not the last digits of a float32
-        )
-        rows = np.random.default_rng(self.seed).choice(len(train), self.batch_size, replace=False)
-        _, dy = SoftmaxCrossEntropy()(net.forward(train.x[rows], training=True), train.y[rows])
-        squared = squared_gradients(net, dy, after=Activation)
-        return {"gradient_rms": list(gradient_by_layer(net).values())[:-1], "squared": squared}
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeanFieldSettings:
-    """What the mean-field theory speaks about: a wide network of Dense and BatchNorm, Gaussian data and gradient."""
-
-    activation: Literal["relu", "linear"]
-    batch_size: int
-    width: int = 1000
-    depth: int = 30
-    seed: int = 0
-
-    def run(self) -> dict[str, Any]:
-        """Measure the squared norm of d loss / d the input of every layer, from the first to the last."""
-        layers: list[Layer] = []
-        for _ in range(self.depth):
-            layers += [Dense(self.width, bias=False, init="lecun_normal"), BatchNorm()]
-            layers += [ReLU()] if self.activation == "relu" else []
-        net = Sequential(layers, inputs=self.width, seed=self.seed)
-        x, dy = np.random.default_rng(self.seed).normal(size=(2, self.batch_size, self.width)).astype(np.float32)
-        net.forward(x, training=True)
-        return {"squared": squared_gradients(net, dy, after=Dense)}
-
-
-def squared_gradients(net: Network, dy: Array, *, after: type[Layer]) -> list[float]:
-    """Return the squared norm of what each layer of one kind hands back, the first layer first; write ``grads``.
-
-    A `Network` hands out the gradient of its input only; a chain's layers can be run back one by one.
-    """
-    squared = []
-    for layer in reversed(net.layers.values()):
-        dy = layer.backward(dy)
-        if isinstance(layer, after):
-            squared.append(float(np.sum(np.square(dy, dtype=np.float64))))
-    return squared[::-1]
 
 
 def runs(quick: bool) -> list[GradientSettings | MeanFieldSettings | RunSettings]:
@@ -129,53 +61,6 @@ def runs(quick: bool) -> list[GradientSettings | MeanFieldSettings | RunSettings
         for norm in ARMS.values()
     ]
     return [*on_mnist, *wide, *trained]
-
-
-# -- theory -------------------------------------------------------------------------------------------------
-
-
-def mean_field_rate(activation: str, batch_size: float) -> float:
-    """Return by how much the squared gradient grows per layer toward the input, with batch norm before ``activation``.
-
-    Yang et al. (2019), "A mean field theory of batch normalization": wide layers, before training; pi / (pi - 1) =
-    1.467 for ReLU and 1 for none in the limit of a large batch.
-    """
-    n = batch_size
-    if activation == "linear":
-        return (n - 2) / (n - 3)
-    c = -1 / (n - 1)  # the correlation of two examples whose sum over the batch is 0
-    angle = math.pi - math.acos(c)
-    j, slope = (math.sqrt(1 - c * c) + angle * c) / math.pi, angle / math.pi
-    return (slope + n - 1) / ((n - 3) * (1 - j)) - 1 / (n - 3)
-
-
-# -- from squared gradients to a factor per layer -----------------------------------------------------------
-
-
-def vanishing_index(squared: Sequence[float]) -> tuple[float, float, float]:
-    """Return the squared gradient's factor per layer toward the input, and the fit's own 95 % interval.
-
-    The slope of a straight line through log squared gradient against layer, least squares. The first layers, which
-    still carry the data's own shape, and the last, which carry the loss's, are left out. The fit's interval
-    takes the layers as independent, which they are not quite: the range over seeds is the wider truth. All nan if
-    fewer than five layers are left with a gradient that is neither zero nor infinite.
-    """
-    layers = np.arange(len(squared))[interior(len(squared))]
-    y = np.array(squared, dtype=float)[layers]
-    usable = np.isfinite(y) & (y > 0)
-    if usable.sum() < 5:
-        return math.nan, math.nan, math.nan
-    x, y = -layers[usable].astype(float), np.log(y[usable])
-    x -= x.mean()
-    slope = float(x @ y / (x @ x))
-    residual = y - y.mean() - slope * x
-    error = math.sqrt(float(residual @ residual) / (len(x) - 2) / float(x @ x))
-    return math.exp(slope), math.exp(slope - 1.96 * error), math.exp(slope + 1.96 * error)
-
-
-def interior(depth: int) -> slice:
-    """Return the layers of the fit: without the first fifth and the last tenth."""
-    return slice(math.ceil(depth / 5), depth - math.ceil(depth / 10))
 
 
 def fit_width(results: Iterable[dict[str, Any]]) -> str:
@@ -255,10 +140,11 @@ def verdict(results: Results) -> Verdict:
     )
     relu = list(factors(results, "relu", "he_normal", "batch norm", deep).values())
     if relu:
-        total = interval([(deep - 1) * math.log10(f) for f in relu], "10^{:.1f}")
+        powers = [(deep - 1) * math.log10(f) for f in relu]
+        kind = "an explosion" if min(powers) > 1 else "vanishing" if max(powers) < -1 else "no explosion"
         sentence += (
-            f" It is not constant with ReLU: a factor of {interval(relu)} per layer (theory "
-            f"{mean_field_rate('relu', BATCH):.3g}) makes {total} in all, an explosion."
+            f" With ReLU and batch norm a factor of {interval(relu)} per layer (theory "
+            f"{mean_field_rate('relu', BATCH):.3g}) makes {interval(powers, '10^{:.1f}')} in all: {kind}."
         )
     distance = distance_from_theory(results)
     if math.isfinite(distance):
@@ -326,36 +212,51 @@ CAPTIONS = {
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`; those that no run reached are left out."""
-    figures: dict[str, Figure] = {}
+    drawn = {kind: _draw_by_layer(results, kind) for kind in ("sigmoid", "tanh", "relu")}
+    drawn |= {
+        "saturation": _draw_saturation(results),
+        "factor": _draw_factor(results),
+        "mean_field": _draw_mean_field(results),
+    }
+    return {name: figure for name, figure in drawn.items() if figure is not None}
+
+
+def _draw_by_layer(results: Results, kind: str) -> Figure | None:
     deep = max(depths(results), default=0)
-    for kind in ("sigmoid", "tanh", "relu"):
-        arms: dict[str, tuple[list[int], Array]] = {}
-        for activation, init in NETWORKS:
-            for arm in ARMS:
-                found = selected(results, activation, init, arm, deep)
-                if activation == kind and found and not (ARMS[arm] and init == "lecun_normal" and kind == "relu"):
-                    name = f"{arm}, {SCALES[init]}" if kind == "relu" and ARMS[arm] is None else arm
-                    arms[name] = list(range(1, deep + 1)), np.array([r["gradient_rms"] for r in found.values()])
-        if arms:
-            fig, (ax,) = plots.figure()
-            plots.gradient_by_layer(arms, ax, title=f"{NAMES[kind]}, {deep} hidden layers, before any training")
-            legend = ax.get_legend()
-            if kind == "relu" and legend is not None:  # three lines: between the lower two there is room
-                legend.set_loc((0.04, 0.24))
-            figures[kind] = fig
+    arms: dict[str, tuple[list[int], Array]] = {}
+    for activation, init in NETWORKS:
+        for arm in ARMS:
+            found = selected(results, activation, init, arm, deep)
+            if activation == kind and found and not (ARMS[arm] and init == "lecun_normal" and kind == "relu"):
+                name = f"{arm}, {SCALES[init]}" if kind == "relu" and ARMS[arm] is None else arm
+                arms[name] = list(range(1, deep + 1)), np.array([r["gradient_rms"] for r in found.values()])
+    if not arms:
+        return None
+    fig, (ax,) = plots.figure()
+    plots.gradient_by_layer(arms, ax, title=f"{NAMES[kind]}, {deep} hidden layers, before any training")
+    legend = ax.get_legend()
+    if kind == "relu" and legend is not None:  # three lines: between the lower two there is room
+        legend.set_loc((0.04, 0.24))
+    return fig
 
+
+def _draw_saturation(results: Results) -> Figure | None:
     outputs = {arm: last_outputs(results, arm) for arm in ARMS}
-    if any(steps for steps, _ in outputs.values()):
-        fig, (ax,) = plots.figure()
-        plots.lines_with_bands(
-            {arm: found for arm, found in outputs.items() if found[0]},
-            ax,
-            xlabel="step (one update each)",
-            ylabel="mean output of the last sigmoid",
-            title="Saturation while training",
-        )
-        figures["saturation"] = fig
+    outputs = {arm: (steps, rows) for arm, (steps, rows) in outputs.items() if steps}
+    if not outputs:
+        return None
+    fig, (ax,) = plots.figure()
+    plots.lines_with_bands(
+        outputs,
+        ax,
+        xlabel="step (one update each)",
+        ylabel="mean output of the last sigmoid",
+        title="Saturation while training",
+    )
+    return fig
 
+
+def _draw_factor(results: Results) -> Figure | None:
     lines: dict[str, tuple[list[float], Array]] = {}
     for activation, init in (("sigmoid", "lecun_normal"), ("relu", "he_normal")):
         for arm in ARMS:
@@ -365,22 +266,25 @@ def draw(results: Results) -> dict[str, Figure]:
                 seeds = sorted({seed for by_seed in by_depth.values() for seed in by_seed})
                 rows = [[by_seed.get(seed, math.nan) for by_seed in by_depth.values()] for seed in seeds]
                 lines[f"{NAMES[activation]}, {arm}"] = [float(depth) for depth in by_depth], np.array(rows)
-    if lines:
-        fig, (ax,) = plots.figure()
-        plots.lines_with_bands(
-            lines,
-            ax,
-            xlabel="hidden layers",
-            ylabel="factor of the squared gradient",
-            title="Change per layer toward the data",
-            logy=True,
-            points=True,
-            theory={"1: neither vanishes nor explodes": ([0, deep], [1, 1])},
-        )
-        ax.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
-        ax.minorticks_off()
-        figures["factor"] = fig
+    if not lines:
+        return None
+    fig, (ax,) = plots.figure()
+    plots.lines_with_bands(
+        lines,
+        ax,
+        xlabel="hidden layers",
+        ylabel="factor of the squared gradient",
+        title="Change per layer toward the data",
+        logy=True,
+        points=True,
+        theory={"1: neither vanishes nor explodes": ([0, max(depths(results))], [1, 1])},
+    )
+    ax.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    ax.minorticks_off()
+    return fig
 
+
+def _draw_mean_field(results: Results) -> Figure | None:
     points: dict[str, tuple[list[float], Array]] = {}
     theory: dict[str, tuple[list[float], list[float]]] = {}
     for activation in ("relu", "linear"):
@@ -392,23 +296,23 @@ def draw(results: Results) -> dict[str, Figure]:
         points[f"{NAMES[activation]}, measured"] = [float(size) for size in measured], np.array(rows)
         sizes = np.geomspace(min(measured), max(measured)).tolist()
         theory[f"{NAMES[activation]}, theory"] = sizes, [mean_field_rate(activation, n) for n in sizes]
-    if points:
-        fig, (ax,) = plots.figure()
-        plots.lines_with_bands(
-            points,
-            ax,
-            xlabel="batch size",
-            ylabel="factor per layer",
-            title="Growth of the squared gradient with batch norm",
-            logx=True,
-            points=True,
-            theory=theory,
-        )
-        sizes = sorted({int(size) for x, _ in points.values() for size in x})
-        ax.set_xticks(sizes, [str(size) for size in sizes])
-        ax.minorticks_off()
-        figures["mean_field"] = fig
-    return figures
+    if not points:
+        return None
+    fig, (ax,) = plots.figure()
+    plots.lines_with_bands(
+        points,
+        ax,
+        xlabel="batch size",
+        ylabel="factor per layer",
+        title="Growth of the squared gradient with batch norm",
+        logx=True,
+        points=True,
+        theory=theory,
+    )
+    sizes = sorted({int(size) for x, _ in points.values() for size in x})
+    ax.set_xticks(sizes, [str(size) for size in sizes])
+    ax.minorticks_off()
+    return fig
 
 
 EXPERIMENT = Experiment(
