@@ -2,9 +2,11 @@ import json
 import math
 import os
 import stat
+import struct
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 import tinynet as tn
 from tinynet import files
@@ -76,11 +78,43 @@ def test_json_has_only_numbers_that_any_reader_takes(tmp_path):
     assert files.read_json(tmp_path / "j") == read
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b"9" * 5000, b"{'a': 1}"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[" * 100_000, b"9" * 5000, b"{'a': 1}", b'{"a": 1, "a": 2}'])
 def test_what_is_not_json_is_refused_by_name(tmp_path, content):
     (tmp_path / "bad.json").write_bytes(content)
     with pytest.raises(tn.FileFormatError, match=r"bad\.json: not a JSON file"):
         files.read_json(tmp_path / "bad.json")
+
+
+def test_what_is_no_text_is_refused_by_name(tmp_path):
+    (tmp_path / "bad.json").write_bytes(b"{}\xff\xfe")
+    with pytest.raises(tn.FileFormatError, match=r"bad\.json: not UTF-8 text \(invalid start byte at byte 2\)"):
+        files.read_json(tmp_path / "bad.json")
+
+
+def test_text_that_is_too_long_is_refused_before_it_is_read(tmp_path):
+    with (tmp_path / "long.json").open("wb") as file:
+        file.truncate(2**40)  # takes no place on disk
+    with pytest.raises(tn.FileFormatError, match=r"long\.json: has 1,099,511,627,776 bytes, and tinynet reads .*"):
+        files.read_json(tmp_path / "long.json")
+
+
+@pytest.mark.parametrize("read", [tn.load, tn.History.from_csv, tn.History.from_json, tn.datasets.read_idx])
+def test_what_is_no_file_is_refused_and_not_waited_for(tmp_path, read):
+    os.mkfifo(tmp_path / "fifo")
+    for path, kind in ((tmp_path, "a folder"), (tmp_path / "fifo", "a pipe or device"), ("/dev/zero", "a pipe or")):
+        with pytest.raises(tn.FileFormatError, match=f"{path}: not a file, but {kind}"):
+            read(path)
+
+
+def test_a_file_that_memory_cannot_hold_is_refused_by_name(tmp_path):
+    (tmp_path / "big").write_bytes(b"1234")
+
+    def read():
+        with files.opened(tmp_path / "big"):
+            raise MemoryError
+
+    with pytest.raises(tn.FileFormatError, match="big: its 4 bytes are too many for this machine's memory"):
+        read()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -88,11 +122,86 @@ def test_arrays_and_their_metadata_come_back_bit_by_bit(tmp_path, dtype):
     arrays = {"w": np.array([[0.1, math.nan], [-math.inf, -0.0]], dtype), "empty": np.empty((0, 3), dtype)}
     files.write_arrays(tmp_path / "a", arrays, {"key": "λ"})
     read, metadata = files.read_arrays(tmp_path / "a")
+    assert len(metadata.pop(files.CHECKSUM)) == 64
     assert metadata == {"key": "λ"}
     assert read.keys() == arrays.keys()
     for name, array in arrays.items():
         assert (read[name].dtype, read[name].shape) == (array.dtype, array.shape)
         assert read[name].tobytes() == array.tobytes()
+
+
+def test_arrays_that_other_software_wrote_need_no_checksum(tmp_path):
+    save_file({"w": np.arange(3)}, tmp_path / "a", metadata={"format": "pt"})
+    arrays, metadata = files.read_arrays(tmp_path / "a")
+    np.testing.assert_array_equal(arrays["w"], [0, 1, 2])
+    assert metadata == {"format": "pt"}
+
+
+def test_the_file_is_one_that_the_reference_library_reads(tmp_path):
+    files.write_arrays(tmp_path / "a", {"w": np.eye(3)}, {})
+    np.testing.assert_array_equal(load_file(tmp_path / "a")["w"], np.eye(3))
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    with pytest.raises(tn.InputError, match=r"a: names and metadata of 2\d,\d+,\d+ bytes; there can be 16,777,216"):
+        files.write_arrays(tmp_path / "a", {}, {"key": "x" * 20_000_000})
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("where", ["data", "metadata", "name"])
+def test_a_single_bit_that_changed_is_noticed(tmp_path, where):
+    files.write_arrays(tmp_path / "a", {"weight": np.ones(5)}, {"key": "value"})
+    content = (tmp_path / "a").read_bytes()
+    place = {"data": len(content) - 1, "metadata": content.index(b"value"), "name": content.index(b"weight")}[where]
+    (tmp_path / "a").write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    with pytest.raises(tn.FileFormatError, match="a: damaged: what it holds does not fit its checksum"):
+        files.read_arrays(tmp_path / "a")
+
+
+def safetensors(header, data=b"", size=None):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text) if size is None else size) + text + data
+
+
+TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+AS_TEXT = json.dumps(TENSOR).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (safetensors({"a": TENSOR}, size=2**63), "its header does not fit in"),
+        (safetensors({"a": TENSOR}, bytes(8), size=200), "its header does not fit in"),
+        (safetensors(b'{"a": ' + AS_TEXT + b', "a": ' + AS_TEXT + b"}", bytes(8)), "'a' is there twice"),
+        (safetensors(b'{"__metadata__": {"k": "1", "k": "2"}}'), "'k' is there twice"),
+        (safetensors({"__metadata__": {"k": 1}}), "expected a string"),
+        (safetensors({"a": TENSOR | {"dtype": "F8_E4M3"}}, bytes(8)), "F8_E4M3|invalid shape"),
+        (
+            safetensors({"a": TENSOR | {"dtype": "BF16", "data_offsets": [0, 4]}}, bytes(4)),
+            "it holds BF16, a type that",
+        ),
+        (safetensors({"a": TENSOR | {"dtype": "O"}}, bytes(8)), "unknown variant"),
+        (safetensors({"a": TENSOR | {"shape": [2**62, 4]}}, bytes(8)), "overflow"),
+        (safetensors({"a": TENSOR | {"shape": [-2]}}, bytes(8)), "invalid value"),
+        (safetensors({"a": TENSOR | {"shape": [0, 2**62], "data_offsets": [0, 0]}}), "array is too big"),
+        (safetensors({"a": TENSOR | {"shape": [1] * 99, "data_offsets": [0, 4]}}, bytes(4)), "maximum supported dim"),
+        (
+            safetensors({"a": TENSOR | {"shape": [10**9], "data_offsets": [0, 4 * 10**9]}}, bytes(8)),
+            "not fully|invalid",
+        ),
+        (safetensors({"a": TENSOR, "b": TENSOR}, bytes(8)), "offset"),
+        (safetensors({"a": TENSOR}, bytes(9)), "not fully covered"),
+        (safetensors(b'{"a": ' + b"[" * 10**5, bytes(8)), "recursion limit"),
+        (
+            safetensors(b'{"a": ' + AS_TEXT[:-1] + b', "z": ' + b"9" * 5000 + b"}}", bytes(8)),
+            "limit|number out of range",
+        ),
+    ],
+)
+def test_safetensors_that_make_no_sense_are_refused_by_name(tmp_path, content, reason):
+    (tmp_path / "a").write_bytes(content)
+    with pytest.raises(tn.FileFormatError, match=rf"a: not a safetensors file.*({reason})"):
+        files.read_arrays(tmp_path / "a")
 
 
 def test_a_folder_that_can_be_written_is_made_and_left_empty(tmp_path):

@@ -1,6 +1,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -102,17 +103,31 @@ HEADER = ",".join([*COLUMNS, "diverged"]) + "\n"
         HEADER + "1,\0,1,1,1,0\n",
         HEADER + "1,1,1,1,1," + "9" * 200_000 + "\n",
         HEADER + "9" * 5000 + ",1,1,1,1,0\n",
+        HEADER + "9" * 20 + ",1,1,1,1,0\n",
+        HEADER + "-1,1,1,1,1,0\n",
+        HEADER + "1_0,1,1,1,1,0\n",
+        HEADER + "1,2_3,1,1,1,0\n",  # float() takes it for 23
+        HEADER + "1, 1,1,1,1,0\n",
+        HEADER + "1,\u0661,1,1,1,0\n",  # float() takes this Arabic digit
+        HEADER + "1,infinity,1,1,1,0\n",
+        HEADER + "1,,1,1,1,0\n",
+        HEADER + "1,1,1,1,1,yes\n",
+        HEADER + "1,1,1,1,1,1\n2,1,1,1,1,0\n",
+        HEADER + "1,1,1,1,1,0,7\n",
+        HEADER + "\n",
+        HEADER + '1,1,1,1,1,"0',
+        "," * 200_000,
     ],
 )
 def test_csv_that_is_no_history_is_refused_by_name(tmp_path, content):
     (tmp_path / "bad.csv").write_text(content)
-    with pytest.raises(tn.FileFormatError, match=r"bad\.csv: (not a history|its header)"):
+    with pytest.raises(tn.FileFormatError, match=r"bad\.csv: not a history"):
         History.from_csv(tmp_path / "bad.csv")
 
 
 def test_bytes_that_are_no_text_are_refused_by_name(tmp_path):
     (tmp_path / "bad.csv").write_bytes(HEADER.encode() + b"\xff\xfe\0")
-    with pytest.raises(tn.FileFormatError, match=r"bad\.csv: not a history"):
+    with pytest.raises(tn.FileFormatError, match=r"bad\.csv: not UTF-8 text"):
         History.from_csv(tmp_path / "bad.csv")
 
 
@@ -136,6 +151,17 @@ GOOD = {name: [1.0] for name in COLUMNS} | {"steps": [1], "diverged": False}
         GOOD | {"steps": [math.inf]},
         GOOD | {"steps": [math.nan]},
         GOOD | {"lr": [1.0, 2.0]},
+        GOOD | {"lr": ["0.1"]},
+        GOOD | {"lr": [True]},
+        GOOD | {"lr": [None]},
+        GOOD | {"lr": {"0.1": 0}},
+        GOOD | {"steps": [1.5]},
+        GOOD | {"steps": [True]},
+        GOOD | {"steps": [-1]},
+        GOOD | {"steps": [2**63]},
+        GOOD | {"steps": "1"},
+        GOOD | {"diverged": 1},
+        GOOD | {"diverged": "yes"},
     ],
 )
 def test_json_that_is_no_history_is_refused_by_name(tmp_path, content):
@@ -144,18 +170,16 @@ def test_json_that_is_no_history_is_refused_by_name(tmp_path, content):
         History.from_json(tmp_path / "bad.json")
 
 
-@settings(max_examples=100, deadline=None, derandomize=True)
-@given(place=st.integers(0, 10**4), inserted=st.binary(max_size=4), removed=st.integers(0, 5))
-@pytest.mark.parametrize(("through", "read"), [(through_csv, History.from_csv), (through_json, History.from_json)])
-def test_a_damaged_file_is_a_history_or_a_clear_error(tmp_path_factory, through, read, place, inserted, removed):
-    folder = tmp_path_factory.getbasetemp()
-    through(diverged(), folder)
-    path = folder / ("h.csv" if through is through_csv else "h.json")
-    content = path.read_bytes()
-    place %= len(content)
-    path.write_bytes(content[:place] + inserted + content[place + removed :])
-    try:
-        history = read(path)
-    except tn.FileFormatError:
-        return
-    assert len({len(getattr(history, name)) for name in COLUMNS}) == 1
+def test_a_list_too_deep_to_be_shown_is_refused(tmp_path):
+    for depth in range(800, 1000):  # about as deep as Python's limit lets it be read
+        deep = "[" * depth + "]" * depth
+        (tmp_path / "bad.json").write_text(json.dumps(GOOD).replace("[1.0]", f"[{deep}]", 1))
+        with pytest.raises(tn.FileFormatError, match=r"bad\.json: not a"):
+            History.from_json(tmp_path / "bad.json")
+
+
+def test_numbers_of_numpy_are_numbers_too():
+    content = {name: [np.float32(0.5)] for name in COLUMNS} | {"steps": [np.int64(3)], "diverged": False}
+    history = History.from_dict(content)
+    assert (history.steps, history.lr) == ([3], [0.5])
+    assert {type(history.steps[0]), type(history.lr[0])} == {int, float}

@@ -1,15 +1,31 @@
-"""Files that are written whole or not at all, and read with suspicion."""
+"""Files that are written whole or not at all, and read with suspicion.
 
+Reading takes memory and time in proportion to the file's real size, whatever its header says: sizes are compared
+before anything is allocated.
+"""
+
+import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tinynet.errors import FileFormatError, InputError
 from tinynet.typing import Array
+
+TEXT_LIMIT = 2**24  # bytes: a history of 200,000 records, which Python reads in two seconds
+HEADER_LIMIT = 2**24  # bytes of a safetensors header: a network of 2,500 layers takes 400,000
+CHECKSUM = "tinynet_sha256"
+DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
+    f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
+}
 
 
 @contextmanager
@@ -53,35 +69,140 @@ def _finite(content: Any) -> Any:
     return content
 
 
+@contextmanager
+def opened(path: str | Path) -> Iterator[tuple[BufferedReader, int]]:
+    """Open a file to read, and tell its size in bytes.
+
+    Raises
+    ------
+    FileFormatError
+        If it is a folder, or a pipe or device, which could block or never end; or, in the block, if memory runs
+        out.
+    OSError
+        If it is not there, or may not be read.
+    """
+    path = Path(path)
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise FileFormatError(f"{path}: not a file, but {'a folder' if path.is_dir() else 'a pipe or device'}")
+    try:
+        with path.open("rb") as file:
+            yield file, about.st_size
+    except MemoryError:
+        raise FileFormatError(f"{path}: its {about.st_size:,} bytes are too many for this machine's memory") from None
+
+
+def brief(content: object) -> str:
+    """Return text for an error's message, cut short: what a file says may be long."""
+    text = str(content)
+    return text if len(text) <= 100 else f"{text[:100]}..."
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with opened(path) as (file, _):
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_text(path: str | Path) -> str:
+    """Read UTF-8 text; raise FileFormatError if it is none, or too long to be what tinynet reads."""
+    with opened(path) as (file, size):
+        if size > TEXT_LIMIT:
+            raise FileFormatError(f"{path}: has {size:,} bytes, and tinynet reads text up to {TEXT_LIMIT:,}")
+        try:
+            return file.read(size).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise FileFormatError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from None
+
+
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; raise FileFormatError if it is none."""
+    text = read_text(path)
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: not a JSON file ({error})") from None
+        raise FileFormatError(f"{path}: not a JSON file ({brief(error)})") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build a JSON object; of a name that is there twice, either could be meant."""
+    content: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in content:
+            raise ValueError(f"{brief(name)!r} is there twice")
+        content[name] = value
+    return content
 
 
 def write_arrays(path: str | Path, arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> None:
-    """Write named arrays and text metadata as a safetensors file."""
+    """Write named arrays, text metadata and a checksum over both as a safetensors file.
+
+    Raises
+    ------
+    InputError
+        If names and metadata take more than `read_arrays` reads.
+    """
     from safetensors.numpy import save
 
-    content = save(dict(arrays), metadata=dict(metadata))
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
+    arrays = dict(arrays)
+    content = save(arrays, metadata={**metadata, CHECKSUM: checksum(arrays, metadata)})
+    size = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()  # the library's order is random
+    header += b" " * (-len(header) % 8)  # the arrays stay aligned
+    if len(header) > HEADER_LIMIT:
+        raise InputError(f"{path}: names and metadata of {len(header):,} bytes; there can be {HEADER_LIMIT:,}")
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        file.writelines((len(header).to_bytes(8, "little"), header, memoryview(content)[8 + size :]))
 
 
 def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Read a safetensors file's arrays and metadata; raise FileFormatError if it is none."""
-    from safetensors import SafetensorError, safe_open
+    """Read a safetensors file's arrays and metadata.
 
-    path = Path(path)
-    if not path.is_file():
+    Raises
+    ------
+    FileFormatError
+        If it is none, or names something twice, or does not fit the checksum that `write_arrays` added; other
+        software's files have no checksum.
+    InputError
+        If there is no such file.
+    """
+    from safetensors import SafetensorError, deserialize
+
+    if not Path(path).exists():
         raise InputError(f"{path}: no such file")
+    with opened(path) as (file, size):
+        header = int.from_bytes(file.read(8), "little")  # its size
+        if size < 8 or header > min(size - 8, HEADER_LIMIT):
+            raise FileFormatError(f"{path}: not a safetensors file (its header does not fit in)")
+        file.seek(0)
+        content = file.read(size)
     try:
-        with safe_open(path, framework="numpy") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, ValueError, TypeError) as error:
-        raise FileFormatError(f"{path}: not a safetensors file ({error})") from None
+        tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
+        arrays = {name: _array(**tensor) for name, tensor in tensors.items()}
+        text = content[8 : 8 + header].decode("utf-8")
+        metadata = json.loads(text, object_pairs_hook=_distinct).get("__metadata__") or {}
+    except (SafetensorError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path}: not a safetensors file that tinynet reads ({brief(error)})") from None
+    if CHECKSUM in metadata and metadata[CHECKSUM] != checksum(arrays, metadata):
+        raise FileFormatError(f"{path}: damaged: what it holds does not fit its checksum")
+    return arrays, metadata
+
+
+def _array(dtype: str, shape: list[int], data: bytearray) -> Array:
+    if dtype not in DTYPES:
+        raise ValueError(f"it holds {dtype}, a type that NumPy does not have")
+    return np.frombuffer(data, DTYPES[dtype]).reshape(shape)
+
+
+def checksum(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
+    """Return SHA-256 over everything but itself, in order of the names."""
+    names = sorted(arrays)
+    what = [(name, arrays[name].dtype.str, arrays[name].shape) for name in names]
+    texts = sorted((name, text) for name, text in metadata.items() if name != CHECKSUM)
+    digest = hashlib.sha256(json.dumps([what, texts]).encode())
+    for name in names:
+        digest.update(arrays[name].tobytes())
+    return digest.hexdigest()
 
 
 def writable_folder(path: str | Path) -> Path:

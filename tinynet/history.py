@@ -3,7 +3,9 @@
 import csv
 import io
 import math
+import re
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Self
 
@@ -65,20 +67,22 @@ class History:
     @classmethod
     def from_csv(cls, path: str | Path) -> Self:
         """Read what `to_csv` wrote; raise FileFormatError if it is something else."""
-        history = cls()
+        content: dict[str, list[int | float | str]] = {name: [] for name in COLUMNS}
+        diverged = False
+        reader = csv.reader(io.StringIO(files.read_text(path), newline=""), strict=True)
         try:
-            with Path(path).open(encoding="utf-8", newline="") as file:
-                reader = csv.DictReader(file)
-                if reader.fieldnames != [*COLUMNS, "diverged"]:
-                    raise FileFormatError(f"{path}: its header is not that of a history: {reader.fieldnames}")
-                for row in reader:
-                    history.append(int(row["steps"]), *(float(row[name]) for name in COLUMNS[1:]))
-                    history.diverged = row["diverged"] == "1"
-        except FileFormatError:
-            raise
-        except (ValueError, TypeError, csv.Error) as error:
-            raise FileFormatError(f"{path}: not a history in CSV ({error})") from None
-        return history
+            header = next(reader, [])
+            if header != [*COLUMNS, "diverged"]:
+                raise ValueError(f"its header is {files.brief(','.join(header))!r}")
+            for row in reader:  # the first row that is wrong ends it
+                if len(row) != len(header) or row[-1] not in ("0", "1") or diverged:
+                    raise ValueError(f"line {reader.line_num} is {files.brief(','.join(row))!r}")
+                for name, text in zip(COLUMNS, row, strict=False):
+                    content[name].append(_parsed(text))
+                diverged = row[-1] == "1"
+        except (ValueError, csv.Error) as error:
+            raise FileFormatError(f"{path}: not a history in CSV ({files.brief(error)})") from None
+        return cls.from_dict(content | {"diverged": diverged}, str(path))
 
     def to_json(self, path: str | Path) -> None:
         """Write one object of lists."""
@@ -94,11 +98,16 @@ class History:
         """Return the history that ``dataclasses.asdict`` or `to_json` turned into ``content``."""
         if not isinstance(content, dict) or content.keys() != {f.name for f in fields(cls)}:
             raise FileFormatError(f"{where}: not a history: its entries must be {', '.join(COLUMNS)}, diverged")
+        if not all(isinstance(content[name], list) for name in COLUMNS):
+            raise FileFormatError(f"{where}: not a history: {', '.join(COLUMNS)} must be lists")
+        if not isinstance(content["diverged"], bool):
+            raise FileFormatError(f"{where}: not a history: diverged must be true or false")
         try:
-            columns = {name: [float(value) for value in content[name]] for name in COLUMNS[1:]}
-            history = cls([int(s) for s in content["steps"]], **columns, diverged=content["diverged"] is True)
+            steps = [_step(value) for value in content["steps"]]
+            columns = {name: [_number(value) for value in content[name]] for name in COLUMNS[1:]}
         except (TypeError, ValueError, OverflowError) as error:
-            raise FileFormatError(f"{where}: not a history ({error})") from None
+            raise FileFormatError(f"{where}: not a history ({files.brief(error)})") from None
+        history = cls(steps, **columns, diverged=content["diverged"])
         if len({len(getattr(history, name)) for name in COLUMNS}) > 1:
             raise FileFormatError(f"{where}: its lists are of different lengths")
         return history
@@ -110,3 +119,30 @@ class History:
 
 
 COLUMNS = ("steps", "train_loss", "validation_loss", "validation_accuracy", "lr")
+
+NOT_FINITE = ("nan", "inf", "-inf")  # words in JSON, which has no such numbers
+PLAIN = re.compile(r"-?\d+(\.\d+)?(e[-+]\d+)?", re.ASCII)  # float() alone takes "2_3" for 23
+
+
+def _parsed(text: str) -> int | float | str:
+    if text in NOT_FINITE:
+        return text
+    if not PLAIN.fullmatch(text):
+        raise ValueError(f"{files.brief(text)!r} is not a number")
+    return int(text) if len(text) < 20 and text.isdigit() else float(text)
+
+
+def _number(value: object) -> float:
+    if type(value) is float:  # nearly all are
+        return value
+    if type(value) is not bool and isinstance(value, Real):
+        return float(value)
+    if value in NOT_FINITE:
+        return float(str(value))
+    raise ValueError(f"{files.brief(value)!r} is not a number")
+
+
+def _step(value: object) -> int:
+    if type(value) is not bool and isinstance(value, int | Integral) and 0 <= int(value) < 2**63:
+        return int(value)
+    raise ValueError(f"{files.brief(value)!r} is not a number of steps")

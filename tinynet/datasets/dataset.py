@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -58,6 +59,12 @@ class Dataset:
         """Return some of the examples: a slice, a mask or row numbers."""
         return Dataset(self.x[rows], self.y[rows])
 
+    def fingerprint(self) -> str:
+        """Return text that tells this set from any other: what it holds, and the SHA-256 of its numbers."""
+        digest = hashlib.sha256(self.x.data)
+        digest.update(self.y.data)
+        return f"{self!r} with SHA-256 {digest.hexdigest()}"
+
     def __repr__(self) -> str:
         kind = f"labels 0 to {self.y.max()}" if self.y.dtype.kind == "i" else f"{self.y.shape[1]} targets"
         return f"Dataset({len(self)} examples, {self.x.shape[1]} features of {self.x.dtype}, {kind})"
@@ -87,6 +94,9 @@ class Batches:
 
     ``empty(rows)`` gives the array (rows, features) into which so many examples are copied. The arrays that are
     handed out are written over by the next batch.
+
+    ``taken`` counts the batches of this epoch and ``epoch_rng`` is the generator's state from which its order was
+    drawn: with both, other `Batches` go on from there.
     """
 
     def __init__(
@@ -106,6 +116,7 @@ class Batches:
         if len(data) < at_least:
             raise DataError(f"the training set has {len(data)} example, batch normalization needs {at_least}")
         self.data, self.rng, self.empty = data, rng, empty
+        self.taken, self.epoch_rng = 0, rng.bit_generator.state
         self.size = min(batch_size, len(data))
         whole, rest = divmod(len(data), self.size)
         self.per_epoch = whole + (rest >= at_least)
@@ -115,9 +126,11 @@ class Batches:
         data = self.data
         y = np.empty((self.size, *data.y.shape[1:]), data.y.dtype)
         while True:
+            self.epoch_rng = self.rng.bit_generator.state
             order = self.rng.permutation(len(data))
-            for k in range(self.per_epoch):
+            for k in range(self.taken, self.per_epoch):
                 rows = order[k * self.size : (k + 1) * self.size]
+                self.taken = k + 1
                 x_batch, y_batch = self.empty(len(rows)), y[: len(rows)]
                 # mode="clip" lets NumPy write to `out` directly; the row numbers are in range anyway
                 if x_batch.dtype == data.x.dtype:
@@ -126,3 +139,4 @@ class Batches:
                     x_batch[...] = data.x[rows]
                 np.take(data.y, rows, axis=0, out=y_batch, mode="clip")
                 yield x_batch, y_batch
+            self.taken = 0

@@ -1,16 +1,19 @@
 """The IDX format of MNIST and its kin: a magic number, the dimensions, then the values; often gzip-compressed."""
 
+import math
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from tinynet import files
 from tinynet.datasets.dataset import Dataset
 from tinynet.errors import DataError, FileFormatError, InputError
 from tinynet.typing import Array
 
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP = b"\x1f\x8b"
+LONGEST_HEADER = 4 + 4 * 255
 
 
 def read_idx(path: str | Path) -> Array:
@@ -22,15 +25,29 @@ def read_idx(path: str | Path) -> Array:
         If it is truncated, has bytes to spare, or is no IDX file; it names the file and the reason.
     """
     path = Path(path)
-    content = path.read_bytes()
-    if content[:2] == GZIP:
-        content = _decompress(path, content)
-    dtype, shape, start = _header(path, content)
-    size = int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if len(content) - start != size:
+    with files.opened(path) as (file, size):
+        head = file.read(8192)
+        packed = head[:2] == GZIP
+        dtype, shape, start = _header(path, _unpack(path, head, LONGEST_HEADER)[0] if packed else head)
+        announced = start + math.prod(shape) * dtype.itemsize
+        if packed and announced > 100 * size + 2**24:
+            raise FileFormatError(
+                f"{path}: {size} bytes of gzip that say they unpack to {files.brief(announced)}; "
+                "real images do not pack so well (if these do, unpack the file by hand)"
+            )
+        if packed or announced == size:  # else the rest is not worth reading
+            file.seek(0)
+            content = file.read(size)
+            size = len(content)
+    if packed:
+        content, complete = _unpack(path, content, announced + 1)
+        if not complete:
+            raise FileFormatError(f"{path}: damaged gzip file (it ends early, or holds more than its header says)")
+        size = len(content)
+    if size != announced:
+        said = files.brief(f"{announced - start} bytes, {' x '.join(map(str, shape))} values")
         raise FileFormatError(
-            f"{path}: its header says {' x '.join(map(str, shape))} values, {size} bytes, "
-            f"but {len(content) - start} bytes follow; the file is damaged"
+            f"{path}: {size - start} bytes follow its header, which says {said}; the file is damaged"
         )
     try:
         return np.frombuffer(content, dtype, offset=start).reshape(shape)
@@ -49,20 +66,14 @@ def _header(path: Path, content: bytes) -> tuple["np.dtype[np.generic]", tuple[i
     return np.dtype(TYPES[content[2]]), shape, start
 
 
-def _decompress(path: Path, content: bytes) -> bytes:
-    """Unpack gzip, and never more than the header inside announces."""
+def _unpack(path: Path, content: bytes, at_most: int) -> tuple[bytes, bool]:
+    """Return what a gzip file holds, never more than so many bytes, and whether the file ends just there."""
+    unpacker = zlib.decompressobj(wbits=31)
     try:
-        head = zlib.decompressobj(wbits=31).decompress(content[:8192], 4 + 4 * 255)
-        dtype, shape, start = _header(path, head)
-        announced = start + int(np.prod(shape, dtype=object)) * dtype.itemsize
-        # deflate packs at most 1032 to 1: a header that announces more is lying
-        unpacker = zlib.decompressobj(wbits=31)
-        unpacked = unpacker.decompress(content, min(announced, 1032 * len(content)) + 1)
+        unpacked = unpacker.decompress(content, at_most)
     except zlib.error as error:
         raise FileFormatError(f"{path}: damaged gzip file ({error})") from None
-    if not unpacker.eof:
-        raise FileFormatError(f"{path}: damaged gzip file (it ends early, or holds more than its header says)")
-    return unpacked
+    return unpacked, unpacker.eof and not unpacker.unused_data
 
 
 def find(folder: Path, *parts: str) -> Path:
@@ -120,6 +131,10 @@ def load_pair(images_path: Path, labels_path: Path) -> Dataset:
         raise FileFormatError(f"{images_path}: not a file of images (it has {images.ndim} dimension)")
     if len(images) != len(labels):
         raise FileFormatError(f"{images_path} has {len(images)} images, {labels_path} {len(labels)} labels")
+    most = max(256, len(labels))  # a network gets an output for every number up to the largest label
+    if labels.size and not (labels.min() >= 0 and labels.max() < most):
+        wrong = labels.min() if labels.min() < 0 else labels.max()
+        raise FileFormatError(f"{labels_path}: holds the label {wrong}; labels count classes from 0, below {most}")
     if images.size == 0:
         raise FileFormatError(f"{images_path}: holds no images (its shape is {images.shape})")
     with np.errstate(all="ignore"):  # a double too large for float32 becomes inf, and Dataset says where

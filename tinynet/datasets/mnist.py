@@ -1,8 +1,8 @@
 """MNIST, all of it, from inside the package: no network is ever needed."""
 
-import hashlib
 from pathlib import Path
 
+from tinynet import files
 from tinynet.datasets.dataset import Dataset
 from tinynet.datasets.idx import load_pair
 from tinynet.errors import FileFormatError
@@ -31,8 +31,7 @@ def mnist() -> tuple[Dataset, Dataset]:
         If a file is not the one that tinynet ships.
     """
     for name, expected in SHA256.items():
-        with (FOLDER / name).open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
-                raise FileFormatError(f"{FOLDER / name}: not the file tinynet ships; install tinynet again")
+        if files.sha256(FOLDER / name) != expected:
+            raise FileFormatError(f"{FOLDER / name}: not the file tinynet ships; install tinynet again")
     train_images, train_labels, test_images, test_labels = (FOLDER / name for name in SHA256)
     return load_pair(train_images, train_labels), load_pair(test_images, test_labels)
