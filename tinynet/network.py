@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tinynet import checkpoint, inference, kernels
+from tinynet import checkpoint, inference, interchange, kernels
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.layers import Input, Layer, Node
 from tinynet.layers.base import LiveArrays, check_array, float_dtype
@@ -62,12 +63,12 @@ class Network:
         self.layers: dict[str, Layer] = {}
 
         # Names and shapes of the whole graph first: if a layer does not fit, no other is touched.
-        features = [self.inputs]
+        features, count = [self.inputs], Counter[str]()
         for layer, parents in _layers(self.nodes):
             if layer.recorder is not None:
                 raise InputError(f"{layer.name} is in a network already; make a new layer, or a copy()")
-            number = 1 + sum(other.kind == layer.kind for other in self.layers.values())
-            layer.name = f"{layer.kind}_{number}"
+            count[layer.kind] += 1
+            layer.name = f"{layer.kind}_{count[layer.kind]}"
             sources = tuple(position[parent] for parent in parents)
             widths = tuple(features[source] for source in sources)
             if layer.dtype is not None and (layer.features, layer.dtype) != (widths, self.dtype):
@@ -299,6 +300,22 @@ class Network:
         checkpoint.fill(path, {**net.params, **net.state}, arrays)
         return net
 
+    def to_torch_state(self, path: str | Path | None = None) -> dict[str, Array]:
+        """Return copies of the arrays under PyTorch's names and in its layout; see `tinynet.interchange`.
+
+        Parameters
+        ----------
+        path : path, optional
+            A safetensors file to write them to: in PyTorch
+            ``model.load_state_dict(safetensors.torch.load_file(path))``. `tinynet.torch_sequential` gives the model.
+
+        Raises
+        ------
+        InputError
+            If the network is not a chain of layers that PyTorch has.
+        """
+        return interchange.to_torch_state(self, path)
+
     # -- to look at ---------------------------------------------------------------------------------------
 
     def describe(self) -> list[tuple[str, str, tuple[str, ...], int, int]]:
@@ -379,9 +396,9 @@ def _in_order(inputs: Node, outputs: Node) -> list[Node]:
         raise InputError("Network: the output reads an Input other than the one given")
     if inputs not in done or outputs is inputs:
         raise InputError("Network: no layer leads from the input to the output")
-    used = [node.layer for node in order if node.layer is not None]
-    for layer in used:
-        if used.count(layer) > 1:
+    places = Counter(node.layer for node in order if node.layer is not None)
+    for layer, number in places.items():
+        if number > 1:
             raise InputError(f"{layer!r} is connected twice; make a layer for each place")
     order.remove(inputs)
     return [inputs, *order]

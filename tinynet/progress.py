@@ -1,15 +1,18 @@
 """The progress bar, in a terminal or a notebook (the only tqdm import)."""
 
+import importlib.util
 import sys
 from typing import Any
-
-from tqdm.auto import tqdm
 
 
 def bar(total: int, description: str, *, unit: str = " steps") -> Any:
     """Return a tqdm bar that counts steps, or something else; nothing is drawn where no one would see it."""
     in_terminal = sys.stderr is not None and sys.stderr.isatty()
     in_notebook = "ipykernel" in sys.modules
+    if in_notebook and importlib.util.find_spec("ipywidgets"):
+        from tqdm.auto import tqdm
+    else:  # where it finds no widgets, tqdm.auto warns
+        from tqdm import tqdm
     return tqdm(
         total=total,
         desc=description,

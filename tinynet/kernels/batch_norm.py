@@ -4,6 +4,8 @@ The symbols are those of Ioffe and Szegedy (2015), Algorithms 1 and 2; ``docs/ba
 backward pass in the same names. Arrays are C-ordered ``(m, features)``, vectors have one entry a feature.
 """
 
+import numpy as np
+
 from tinynet.kernels.jit import jit
 from tinynet.typing import Array
 
@@ -53,6 +55,8 @@ def forward(
         var[j] = var[j] * one_over_m - rest[j] * rest[j]
         if var[j] < 0:  # only by rounding; a NaN stays a NaN
             var[j] = 0
+        if var[j] == np.inf:  # x - mu overflowed: 1 / sqrt(inf) would give x_hat = 0, which is wrong and looks right
+            var[j] = np.nan
         inv_std[j] = 1 / (var[j] + eps) ** 0.5
 
     # (3)  x_hat = (x - mu) / sqrt(var + eps)      (4)  y = gamma x_hat + beta

@@ -1,4 +1,4 @@
-"""Matrix products, by the BLAS that NumPy brought.
+"""Matrix products, by the OpenBLAS of the package scipy-openblas32 if it is installed, else by the BLAS of NumPy.
 
 `matmul` calls ``cblas_sgemm`` itself, so that a `tinynet.kernels.tape` can call the same function at the same
 address. Where none is found (Accelerate, or a BLAS that threadpoolctl does not know), NumPy does it.
@@ -10,10 +10,14 @@ environment, or with threadpoolctl.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
-import functools
+import importlib.util
 import os
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,12 +30,21 @@ SMALL = 2**22
 measurement."""
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+EXTRA = "scipy_openblas32"  # what the extra tinynet-lab[blas] installs
+# OpenBLAS's kernel sets by what they need of the processor, the first of each kind in all its wheels
+AVX512_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
+AVX2_KERNELS = ("Haswell", "Zen")
+# The number of threads is the whole process's, and a large product's last digits depend on it: who sets it, or
+# relies on it, does so alone.
+STEERING = threading.Lock()
+if hasattr(os, "register_at_fork"):  # else a child forked while another thread holds it would wait for ever
+    os.register_at_fork(before=STEERING.acquire, after_in_parent=STEERING.release, after_in_child=STEERING.release)
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # as cblas.h numbers them
 
 
 @dataclass(frozen=True)
 class Library:
-    """A BLAS in this process: ``cblas_sgemm`` and ``cblas_dgemm``, and how many threads they use."""
+    """A BLAS in this process: ``cblas_sgemm`` and ``cblas_dgemm``, their kernels, and how many threads they use."""
 
     path: str
     gemm: dict[str, Any]  # by dtype name: ctypes functions
@@ -39,6 +52,7 @@ class Library:
     get_threads: Any = None
     set_threads: Any = None
     threads: int = 1  # those it starts with, if nobody chose another number
+    kernels: str = "unknown"  # OpenBLAS's name of the kernel set
 
     @property
     def addresses(self) -> dict[str, int]:
@@ -47,7 +61,7 @@ class Library:
 
     def chosen_by_itself(self) -> bool:
         """Tell whether the number of threads is the library's own default, not someone's choice."""
-        return self.threads > 1 and int(self.get_threads()) == self.threads
+        return bool(self.threads > 1 and self.get_threads() == self.threads)
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:
@@ -57,17 +71,22 @@ def matmul(a: Array, b: Array, out: Array) -> None:
         np.matmul(a, b, out=out)
         return
     gemm = found.gemm[out.dtype.name]
-    if is_small(a, out) and found.chosen_by_itself():
-        found.set_threads(1)
-        gemm(*gemm_arguments(a, b, out))
-        found.set_threads(found.threads)
-    else:
-        gemm(*gemm_arguments(a, b, out))
+    if found.threads > 1:
+        with STEERING:
+            if found.chosen_by_itself():
+                try:
+                    if is_small(a, out):
+                        found.set_threads(1)
+                    gemm(*gemm_arguments(a, b, out))
+                finally:  # Ctrl-C too
+                    found.set_threads(found.threads)
+                return
+    gemm(*gemm_arguments(a, b, out))
 
 
 def is_small(a: Array, out: Array) -> bool:
     """Tell whether one thread is best for the product of ``a`` with something that gives ``out``."""
-    return out.size * a.shape[1] <= SMALL
+    return bool(out.size * a.shape[1] <= SMALL)
 
 
 def gemm_arguments(a: Array, b: Array, out: Array) -> tuple[Any, ...]:
@@ -91,16 +110,99 @@ def _order(x: Array) -> tuple[int, int]:
     return TRANSPOSED, max(1, x.shape[0])
 
 
-@functools.cache
+_found: list[Library | None] = []
+_finding = threading.Lock()
+
+
 def library() -> Library | None:
-    """Return the BLAS to call, found among the libraries in this process and tried on a small product."""
-    np.matmul(np.ones((1, 1)), np.ones((1, 1)))
-    for pool in threadpool_info():
-        if pool["user_api"] == "blas":
-            found = _library(pool["filepath"])
-            if found is not None:
+    """Return the BLAS to call, found once a process and tried on small products, or None: let NumPy multiply."""
+    if not _found:
+        with _finding:  # a second thread might take what `matmul` sets in the first for the library's own thread count
+            if not _found:
+                _found.append(extra_library() or numpy_library())
+    return _found[0]
+
+
+def numpy_library() -> Library | None:
+    """Return the BLAS of NumPy, found among the libraries in this process."""
+    own_first = sorted(
+        _pools(), key=lambda pool: all(part[:5] != "numpy" for part in Path(pool["filepath"]).parts[-3:])
+    )
+    for pool in own_first:  # SciPy may have brought another
+        found = _library(pool["filepath"])
+        if found is not None:
+            return found
+    return None
+
+
+def extra_library() -> Library | None:
+    """Load the OpenBLAS of the package scipy-openblas32, if it is there, with the kernels that suit the processor."""
+    package = importlib.util.find_spec(EXTRA)
+    if package is None:
+        return None
+    # The package itself is not imported: it would load the library with no say in the kernels, and offer its symbols
+    # to every library that is loaded later, SciPy's own OpenBLAS among them.
+    folders = [Path(folder, "lib") for folder in package.submodule_search_locations or ()]
+    paths = [path for folder in folders for path in sorted(folder.glob("libscipy_openblas*"))]
+    limit = min((pool["num_threads"] for pool in _pools()), default=None)
+    for path in paths:
+        if path.suffix in (".so", ".dylib", ".dll"):
+            with contextlib.suppress(OSError), _coretype_for_loading():
+                found = _library(str(path))
+                if found is not None and limit is not None and limit < found.get_threads():
+                    found.set_threads(limit)  # threadpoolctl limited NumPy's when this one was not there to be limited
                 return found
     return None
+
+
+def suitable_kernels() -> str | None:
+    """Return OpenBLAS's name of the best kernel set for this processor, as far as NumPy knows the processor."""
+    extensions: Any = np.show_config(mode="dicts")
+    simd = extensions["SIMD Extensions"]
+    has = {*simd["baseline"], *simd["found"]}
+    # NumPy's names, since 2.4 and before, for AVX-512 F, CD, BW, DQ and VL together
+    if has & {"X86_V4", "AVX512_SKX"}:
+        return AVX512_KERNELS[0]
+    return AVX2_KERNELS[0] if "X86_V3" in has or {"AVX2", "FMA3"} <= has else None
+
+
+def suits(kernels: str) -> bool:
+    """Tell whether no other kernel set suits this processor better than the one named."""
+    best = suitable_kernels()
+    return best is None or kernels in AVX512_KERNELS or (best in AVX2_KERNELS and kernels in AVX2_KERNELS)
+
+
+def better_coretype() -> str | None:
+    """Return what OPENBLAS_CORETYPE should have been as this process started, if anything.
+
+    It is so where OpenBLAS takes a processor with AVX-512 for one without, such as AMD's with the kernel sets that
+    NumPy's wheels have.
+    """
+    best = suitable_kernels()
+    if os.environ.get("OPENBLAS_CORETYPE") or best not in AVX512_KERNELS:
+        return None
+    found = library()
+    return best if found is not None and found.kernels != "unknown" and not suits(found.kernels) else None
+
+
+@contextlib.contextmanager
+def _coretype_for_loading() -> Iterator[None]:
+    """Tell an OpenBLAS that is loaded inside which kernels to take: it reads the environment at that moment only."""
+    best, before = suitable_kernels(), os.environ.get("OPENBLAS_CORETYPE")
+    if before or best not in AVX512_KERNELS:
+        yield  # someone chose, or it chooses well by itself
+        return
+    os.environ["OPENBLAS_CORETYPE"] = best  # sets it for C too
+    try:
+        yield
+    finally:
+        del os.environ["OPENBLAS_CORETYPE"]
+        if before is not None:
+            os.environ["OPENBLAS_CORETYPE"] = before
+
+
+def _pools() -> list[Any]:
+    return [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
 
 
 def _library(path: str) -> Library | None:
@@ -122,12 +224,16 @@ def _library(path: str) -> Library | None:
         for function, number in zip(gemm.values(), (ctypes.c_float, ctypes.c_double), strict=True):
             function.argtypes = gemm_types(integer, number, ctypes.c_void_p, ctypes.c_int)
             function.restype = None
-        get_threads = getattr(loaded, f"{prefix}openblas_get_num_threads{suffix}", None)
-        set_threads = getattr(loaded, f"{prefix}openblas_set_num_threads{suffix}", None)
+        get_threads, set_threads, get_kernels = (
+            getattr(loaded, f"{prefix}openblas_{name}{suffix}", None)
+            for name in ("get_num_threads", "set_num_threads", "get_corename")
+        )
         chosen = any(os.environ.get(name) for name in THREAD_VARIABLES)
-        known = not chosen and get_threads is not None and set_threads is not None
-        threads = get_threads() if known else 1  # type: ignore[misc]
+        threads = 1 if chosen or get_threads is None or set_threads is None else get_threads()
         found = Library(path, gemm, integer, get_threads, set_threads, threads)
+        if get_kernels is not None:
+            get_kernels.restype = ctypes.c_char_p
+            found = replace(found, kernels=get_kernels().decode())
         return found if _works(found) else None
     return None
 

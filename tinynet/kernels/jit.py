@@ -5,10 +5,11 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+from tinynet.kernels.cache import keep_on_disk
+
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 OPTIONS: dict[str, Any] = {
-    "cache": True,  # compiled on first use, then kept on disk: the next process only loads it
     "nogil": True,  # two networks may train in two threads
     "error_model": "numpy",  # a division by zero gives inf or nan, as in NumPy, not an exception
     # "contract" lets a * b + c become one fused instruction; "nsz" ignores the sign of a zero. "nnan" and "ninf"
@@ -19,10 +20,16 @@ OPTIONS: dict[str, Any] = {
 
 
 def jit(kernel: Kernel) -> Kernel:
-    """Compile a kernel with Numba at its first call."""
-    return cast(Kernel, numba.njit(**OPTIONS)(kernel))
+    """Compile a kernel with Numba at its first call; it is kept on disk, and the next process only loads it."""
+    return _compiled(kernel, OPTIONS)
 
 
 def jit_row_sums(kernel: Kernel) -> Kernel:
     """As `jit`, for kernels that sum along a row: only with "reassoc" may such a sum use vector instructions."""
-    return cast(Kernel, numba.njit(**{**OPTIONS, "fastmath": {"contract", "nsz", "reassoc"}})(kernel))
+    return _compiled(kernel, {**OPTIONS, "fastmath": {"contract", "nsz", "reassoc"}})
+
+
+def _compiled(kernel: Kernel, options: dict[str, Any]) -> Kernel:
+    dispatcher = numba.njit(**options)(kernel)
+    keep_on_disk(dispatcher, kernel)
+    return cast(Kernel, dispatcher)

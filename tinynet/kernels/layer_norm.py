@@ -1,5 +1,7 @@
 """Layer normalization (Ba, Kiros and Hinton 2016): each example over its features, the batch plays no part."""
 
+import numpy as np
+
 from tinynet.kernels.jit import jit_row_sums
 from tinynet.typing import Array
 
@@ -16,14 +18,23 @@ def forward(x: Array, gamma: Array, beta: Array, eps: float, y: Array, x_hat: Ar
             total += x[i, j]
         mu = total * one_over_n
 
+        # in a second pass, and without what rounding left in mu: as in batch_norm.forward
         var = zero
+        rest = zero
         for j in range(features):
             x_hat[i, j] = x[i, j] - mu
+            rest += x_hat[i, j]
             var += x_hat[i, j] * x_hat[i, j]
-        inv_std[i] = 1 / (var * one_over_n + eps) ** 0.5
+        rest *= one_over_n
+        var = var * one_over_n - rest * rest
+        if var < 0:
+            var = zero
+        if var == np.inf:
+            var *= zero  # nan
+        inv_std[i] = 1 / (var + eps) ** 0.5
 
         for j in range(features):
-            x_hat[i, j] *= inv_std[i]
+            x_hat[i, j] = (x_hat[i, j] - rest) * inv_std[i]
             y[i, j] = gamma[j] * x_hat[i, j] + beta[j]
 
 

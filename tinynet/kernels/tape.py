@@ -94,9 +94,10 @@ class _Program:
     def __init__(self, calls: Sequence[_Native]) -> None:
         self.words = np.array([word for call in calls for word in call.words], np.int64)
         self.steps = self.steered = self._steps(calls)
-        self.blas = blas.library()
-        if self.blas is not None and self.blas.threads > 1 and any(call.one_thread for call in calls):
-            self.steered = self._steered(calls, self.blas)
+        found = blas.library()
+        self.blas = None  # whose number of threads matters here
+        if found is not None and found.threads > 1 and any(call.address in found.addresses.values() for call in calls):
+            self.blas, self.steered = found, self._steered(calls, found)
         self._replay = _replayer()
         self._run, self._run_steered = ((_place(steps), len(steps)) for steps in (self.steps, self.steered))
 
@@ -122,10 +123,12 @@ class _Program:
         return np.array(steps if now is all_ else [*steps, all_], np.int64)
 
     def run(self) -> None:
-        if self.blas is not None and self.steered is not self.steps and self.blas.chosen_by_itself():
-            self._replay(*self._run_steered)
-        else:
-            self._replay(*self._run)
+        if self.blas is not None:
+            with blas.STEERING:
+                if self.blas.chosen_by_itself():
+                    self._replay(*self._run_steered)
+                    return
+        self._replay(*self._run)
 
     def replace(self, old: Array, new: Array) -> None:
         self.words[self.words == _place(old)] = _place(new)

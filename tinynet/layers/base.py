@@ -248,7 +248,7 @@ def float_dtype(dtype: DType) -> np.dtype[Any]:
     """Return float32 or float64 as NumPy's dtype, or say that no other will do."""
     try:
         resolved = np.dtype(dtype)
-    except TypeError:
+    except (TypeError, ValueError, SyntaxError):  # NumPy's for ",x"
         resolved = np.dtype(object)
     if resolved not in (np.float32, np.float64):
         raise InputError(f"dtype must be 'float32' or 'float64', not {dtype!r}")

@@ -32,7 +32,7 @@ class Dense(Layer):
         super().__init__()
         if units < 1:
             raise InputError(f"Dense: needs at least 1 unit, not {units}")
-        self.units, self.bias, self.init = int(units), bias, init
+        self.units, self.bias, self.init = int(units), bool(bias), init
         initializers.get(init)  # a wrong name is found here, not later
 
     def output_features(self, *features: int) -> int:  # noqa: D102

@@ -34,16 +34,10 @@ class Dropout(Layer):
             self.call(np.copyto, y, x)
             return y
         mask = self.empty("mask", x.shape)
-        self.call(self.draw, mask)
+        self.call(draw, self.rng, self.rate, mask)
         self.call(np.multiply, x, mask, y)
         self.keep(y, mask)
         return y
-
-    def draw(self, mask: Array) -> None:
-        """Fill ``mask`` with 0, with probability ``rate``, and 1 / (1 - rate)."""
-        self.rng.random(out=mask, dtype=mask.dtype)
-        np.greater_equal(mask, self.rate, out=mask)
-        mask *= 1 / (1 - self.rate)
 
     def backward(self, dy: Array) -> Array:
         """Return dy for the numbers that were let through, scaled alike, and zero for the others."""
@@ -51,3 +45,10 @@ class Dropout(Layer):
         dx = self.empty("dx", dy.shape)
         self.call(np.multiply, dy, mask, dx)
         return dx
+
+
+def draw(rng: np.random.Generator, rate: float, mask: Array) -> None:
+    """Fill ``mask`` with 0, with probability ``rate``, and 1 / (1 - rate)."""
+    rng.random(out=mask, dtype=mask.dtype)
+    np.greater_equal(mask, rate, out=mask)
+    mask *= 1 / (1 - rate)
