@@ -283,6 +283,31 @@ def test_no_update_is_made_from_a_loss_that_is_not_finite():
         np.testing.assert_array_equal(w, before[name])
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_batch_that_gives_no_finite_loss_leaves_the_running_statistics_as_they_were(value):
+    train = tn.Dataset(MOONS.x.copy(), MOONS.y)
+    train.x[np.random.default_rng(0).permutation(61)[35]] = (
+        value  # in the batch after three: the set was in order once
+    )
+    net, twin = network(norm="batch"), network(norm="batch")
+    history = fit(net, train)
+    assert history.diverged
+    assert history.steps == [3]
+    fit(twin, steps=3)
+    for name, array in (net.params | net.state).items():
+        np.testing.assert_array_equal(array, (twin.params | twin.state)[name])
+    assert math.isfinite(tn.evaluate(net, MOONS)[0])
+
+
+def test_after_a_run_that_diverged_another_may_add_to_its_history():
+    history = fit(network(), optimizer=tn.SGD(1e25), steps=20)
+    assert history.diverged
+    records = len(history.steps)
+    fit(network(), steps=20, validate_every=10, history=history)
+    assert history.steps[records:] == [10, 20]
+    assert not history.diverged
+
+
 # -- callbacks ------------------------------------------------------------------------------------------------
 
 
@@ -432,8 +457,8 @@ def test_targets_of_another_width_are_refused_for_a_regression():
         ({"epochs": 1.5}, "epochs must be a whole number of at least 1, not 1.5"),
         ({"batch_size": 6.0}, "batch_size must be a whole number of at least 1, not 6.0"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
-        ({"validate_every": 0}, "validate_every must be at least 1, not 0"),
-        ({"validate_every": -1}, "validate_every must be at least 1, not -1"),
+        ({"validate_every": 0}, "validate_every must be a whole number of at least 1, not 0"),
+        ({"validate_every": -1}, "validate_every must be a whole number of at least 1, not -1"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

@@ -7,6 +7,7 @@ from tinynet import datasets, initializers, probes, schedules
 from tinynet.datasets import Dataset
 from tinynet.errors import DataError, FileFormatError, InputError, ShapeError
 from tinynet.history import History
+from tinynet.interchange import from_torch_state, torch_sequential
 from tinynet.layers import (
     ELU,
     GELU,
@@ -31,6 +32,7 @@ from tinynet.models import mlp
 from tinynet.network import Network, Sequential
 from tinynet.optimizers import SGD
 from tinynet.probes import Probe
+from tinynet.resuming import resume
 from tinynet.schedules import Constant, Cosine, StepDecay, Warmup
 from tinynet.training import Callback, Run, evaluate, fit
 
@@ -77,9 +79,12 @@ __all__ = [
     "datasets",
     "evaluate",
     "fit",
+    "from_torch_state",
     "initializers",
     "load",
     "mlp",
     "probes",
+    "resume",
     "schedules",
+    "torch_sequential",
 ]

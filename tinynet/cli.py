@@ -7,6 +7,8 @@ Exit codes: 0 done; 1 `doctor` found a problem, or a run failed; 2 wrong argumen
 from __future__ import annotations
 
 import argparse
+import contextlib
+import functools
 import os
 import shlex
 import sys
@@ -19,7 +21,8 @@ from tinynet.errors import InputError
 
 if TYPE_CHECKING:
     from tinynet.experiments.runs import RunSettings
-    from tinynet.experiments.sweep import Settings, Sweep
+    from tinynet.experiments.store import Settings
+    from tinynet.experiments.sweep import Sweep
 
 INTERRUPTED = 130
 
@@ -32,9 +35,11 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code."""
+    """Run the command and return its exit code; without ``arguments`` this process is the program `tinynet`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     args = _parser().parse_args(given)
+    if arguments is None and args.name != "doctor":  # the doctor tells what a user's own program gets
+        _restart_with_better_kernels()
     args.command_line = shlex.join(["tinynet", *given])
     command: Callable[[argparse.Namespace], int] = args.run
     try:
@@ -50,6 +55,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"tinynet {args.name}: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _restart_with_better_kernels() -> None:
+    """Start this program again if NumPy's BLAS chose old kernels for a new processor: see `blas.better_coretype`.
+
+    OpenBLAS chooses once, while NumPy is imported, and only the environment can tell it which: here, ours and that of
+    our worker processes. A second time there is nothing to tell, as the variable is set. Windows cannot do it.
+    """
+    from tinynet.kernels import blas
+
+    better = blas.better_coretype() if os.name == "posix" and sys.executable else None
+    if better:
+        with contextlib.suppress(OSError):  # then go on as we are
+            os.execve(
+                sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "OPENBLAS_CORETYPE": better}
+            )
 
 
 def _one_line(error: Exception) -> str:
@@ -99,6 +120,15 @@ def _parser() -> _Parser:
         default=Path("net.safetensors"),
         metavar="FILE",
         help="the network; its history goes beside it as .csv (default: %(default)s)",
+    )
+    train.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="write there, now and then, all it takes to resume"
+    )
+    train.add_argument(
+        "--checkpoint-every", type=_positive, metavar="N", help="steps between checkpoints (default: a 20th of all)"
+    )
+    train.add_argument(
+        "--resume", type=Path, metavar="FILE", help="go on from a checkpoint, with the settings it holds"
     )
 
     evaluate = commands.add_parser("evaluate", help="test a saved network")
@@ -180,10 +210,11 @@ def _seed(text: str) -> int:
 
 
 def _settings(args: argparse.Namespace, steps: int) -> RunSettings:
-    """Return run settings, checked by making what they describe: before, not after, the training."""
+    """Return run settings; those that cannot train are refused before, not after, the training."""
     from tinynet.experiments import runs
-    from tinynet.optimizers import SGD
 
+    if args.norm == "batch" and args.batch_size < 2:
+        raise InputError("--batch-size must be at least 2 with batch normalization")
     settings = runs.RunSettings(
         depth=args.depth,
         width=args.width,
@@ -198,10 +229,7 @@ def _settings(args: argparse.Namespace, steps: int) -> RunSettings:
         data=args.data,
         record_every=max(1, steps // 50),
     )
-    SGD(settings.lr, momentum=settings.momentum)
-    if settings.norm == "batch" and settings.batch_size < 2:
-        raise InputError("--batch-size must be at least 2 with batch normalization")
-    settings.network(runs.load_data(settings.data)[0])
+    settings.sets()
     return settings
 
 
@@ -227,32 +255,46 @@ def _compare(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace) -> int:
-    from tinynet import files
+    from tinynet import files, training
     from tinynet.experiments import runs
     from tinynet.history import History
     from tinynet.optimizers import SGD
-    from tinynet.training import fit
 
     files.writable_folder(args.out.parent)
     if args.out.is_dir():
         raise InputError(f"{args.out}: is a folder; name a file such as {args.out / 'net.safetensors'}")
-    settings = _settings(args, args.steps or 1)
-    train, test = runs.load_data(args.data)
-    net, history = settings.network(train), History()
-    steps = args.steps or (args.epochs or 5) * -(-len(train) // args.batch_size)
-    code = 0
-    try:
-        fit(
+    checkpoint = args.resume or args.checkpoint
+    if checkpoint and checkpoint.resolve() == args.out.resolve():
+        raise InputError(f"{checkpoint}: the network goes there (--out); name another file for checkpoints")
+    if args.resume:
+        _check_beside_resume(args)
+        train, test = runs.load_data(args.data)
+        from tinynet import resuming
+
+        run, plan = resuming.reopen(args.resume, train, test)
+        net, history = run.net, run.history
+        go = functools.partial(training.go_on, run, plan, progress=True)
+    else:
+        settings = _settings(args, args.steps or 1)
+        train, test = runs.load_data(args.data)
+        net, history = settings.network(train), History()
+        go = functools.partial(
+            training.fit,
             net,
             train,
             validation=test,
             optimizer=SGD(args.lr, momentum=args.momentum),
-            steps=steps,
+            steps=args.steps or (args.epochs or 5) * -(-len(train) // args.batch_size),
             batch_size=args.batch_size,
             seed=args.seed,
             progress=True,
             history=history,
+            checkpoint=args.checkpoint,
+            checkpoint_every=args.checkpoint_every,
         )
+    code = 0
+    try:
+        go()
     except KeyboardInterrupt:
         code = INTERRUPTED
     net.save(args.out)
@@ -263,7 +305,19 @@ def _train(args: argparse.Namespace) -> int:
         accuracy = history.final("validation_accuracy")
         print(f"{history.steps[-1]} steps, test accuracy {accuracy:.2%}{' (interrupted)' if code else ''}")
     print(f"network: {args.out}, history: {args.out.with_suffix('.csv')}")
+    if code and checkpoint:
+        data = ["--data", args.data] if args.data else []
+        print("go on: " + shlex.join(["tinynet", "train", "--resume", str(checkpoint), *data, "--out", str(args.out)]))
     return code
+
+
+def _check_beside_resume(args: argparse.Namespace) -> None:
+    """Raise InputError if an option was given that the checkpoint has settled."""
+    usual = vars(_parser().parse_args(["train"]))
+    free = {"resume", "data", "out"}
+    for name in usual.keys() - free:
+        if getattr(args, name) != usual[name]:
+            raise InputError(f"--{name.replace('_', '-')}: the checkpoint has its own; beside --resume leave it out")
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -325,16 +379,22 @@ def _report(args: argparse.Namespace) -> int:
 
 
 def _sweep(args: argparse.Namespace, runs: Sequence[Settings], out: Path) -> Sweep:
-    """Do the runs on this machine's cores or on a Dask cluster."""
-    from tinynet.experiments import runner, sweep
+    """Do the runs on this machine's cores or on a Dask cluster, and say how many there were and how fast."""
+    from tinynet.experiments import runner
+    from tinynet.experiments.executors import scheduler_executor
+    from tinynet.experiments.sweep import run_sweep
 
     store = out / "runs"
     if args.scheduler:
-        from tinynet.experiments.executors import scheduler_executor
-
         with scheduler_executor(args.scheduler) as executor:
-            return sweep.run_sweep(runs, store=store, executor=executor)
-    return sweep.run_sweep(runs, store=store, jobs=args.jobs or runner.available_cores())
+            done = run_sweep(runs, store=store, executor=executor)
+    else:
+        done = run_sweep(runs, store=store, jobs=args.jobs or runner.available_cores())
+    kept = len(done.results) + len(done.failures) - done.ran
+    rate = done.ran / max(done.seconds, 1e-9)
+    speed = f"{done.ran} runs in {done.seconds:.0f} s, {rate:.1f} a second; " if done.ran else ""
+    print(f"{speed}{kept} kept from before", file=sys.stderr)
+    return done
 
 
 def _failures(sweep: Sweep) -> int:

@@ -63,8 +63,9 @@ class SGD:
             raise InputError(f"SGD: weight_decay must not be negative, not {weight_decay}")
         if clip_norm is not None and not clip_norm > 0:
             raise InputError(f"SGD: clip_norm must be above 0, not {clip_norm}")
-        self.momentum, self.nesterov = float(momentum), nesterov
-        self.weight_decay, self.decoupled, self.clip_norm = float(weight_decay), decoupled, clip_norm
+        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+        self.weight_decay, self.decoupled = float(weight_decay), bool(decoupled)
+        self.clip_norm = None if clip_norm is None else float(clip_norm)
         self.steps = 0
         self.rates = np.zeros(4)  # lr, decay, shrink, momentum of this step: what the kernels read
         self._pass = Pass()

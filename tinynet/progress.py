@@ -8,7 +8,8 @@ from typing import Any
 def bar(total: int, description: str, *, unit: str = " steps") -> Any:
     """Return a tqdm bar that counts steps, or something else; nothing is drawn where no one would see it."""
     in_terminal = sys.stderr is not None and sys.stderr.isatty()
-    in_notebook = "ipykernel" in sys.modules
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    in_notebook = "ipykernel" in type(shell).__module__
     if in_notebook and importlib.util.find_spec("ipywidgets"):
         from tqdm.auto import tqdm
     else:  # where it finds no widgets, tqdm.auto warns

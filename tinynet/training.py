@@ -5,34 +5,22 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from tinynet import progress
-from tinynet.datasets import Batches, Dataset
+from tinynet.datasets import Dataset
 from tinynet.errors import DataError, InputError, ShapeError
 from tinynet.history import History
-from tinynet.layers import BatchNorm
 from tinynet.losses import Loss, SoftmaxCrossEntropy
 from tinynet.network import Network
 from tinynet.optimizers import SGD
+from tinynet.run import LastState, Plan, batches_for, save_run, writable
+from tinynet.run import Run as Run  # callbacks know it from here
 from tinynet.typing import Array, Seed
 
 EVALUATION_ROWS = 1000  # at a time: the activations of so many rows stay in the processor's cache
-
-
-@dataclass
-class Run:
-    """What a callback sees of the training run it watches."""
-
-    net: Network
-    optimizer: SGD
-    history: History
-    total_steps: int
-    step: int = 0  # updates made so far
-    loss: float = math.nan  # of the current batch
-    stop: bool = False  # a callback sets it to end the run after this step
 
 
 class Callback:
@@ -63,6 +51,8 @@ def fit(
     callbacks: Iterable[Callback] = (),
     progress: bool = False,
     history: History | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int | None = None,
 ) -> History:
     """Train a network in place by mini-batch gradient descent.
 
@@ -91,49 +81,67 @@ def fit(
         Show a progress bar in a terminal or notebook.
     history : History, optional
         Records are added to this one as they are taken, so that they outlive an interruption (Ctrl-C).
+    checkpoint : path, optional
+        A file from which `resume` can go on with the run: the network, the optimizer, the history and the place in
+        the epoch. Written at the start, every ``checkpoint_every`` steps and at the end, each time whole or not at
+        all; never with a weight or statistic that is not finite. `Network.load` reads the network in it.
+    checkpoint_every : int, optional
+        Steps; by default an epoch, or a twentieth of ``steps``.
 
     Returns
     -------
     History
         If a batch's loss, or the validation loss, is not finite, training ends there: ``history.diverged`` is True,
-        the last record has that loss, and the network keeps the weights that gave it.
+        the last record has that loss, and the network keeps the weights that gave it. The batch whose loss is not
+        finite leaves no trace: the running statistics are those of before it. The checkpoint stays the last one that
+        was finite.
 
     Raises
     ------
     InputError
-        Before any training, if the data, labels or settings do not fit; it says which.
+        Before any training, if the data, labels or settings do not fit, or a checkpoint could not hold them; it says
+        which.
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer
-    history = History() if history is None else history
-    for name, data in (("train", train), ("validation", validation)):
-        if name == "train" or data is not None:
-            _check_data(net, data, loss, name)
-    has_batch_norm = any(isinstance(layer, BatchNorm) for layer in net.layers.values())
-    batches = Batches(train, batch_size, np.random.default_rng(seed), net.input_array, 2 if has_batch_norm else 1)
+    check_sets(net, train, validation, loss)
+    batches = batches_for(net, train, batch_size, np.random.default_rng(seed))
     total = _total_steps(epochs, steps, batches.per_epoch)
-    every = validate_every
-    if every is None:
-        every = batches.per_epoch if steps is None else max(1, total // 20)
-    if every < 1:
-        raise InputError(f"validate_every must be at least 1, not {validate_every}")
+    usual = batches.per_epoch if steps is None else max(1, total // 20)
+    record_every = usual if validate_every is None else _whole("validate_every", validate_every)
 
     optimizer.attach(net.params)
-    run = Run(net, optimizer, history, total)
+    run = Run(net, optimizer, History() if history is None else history, total)
+    plan = Plan(loss, batches, validation, record_every)
+    if checkpoint is not None:
+        plan.checkpoint = writable(checkpoint)
+        plan.checkpoint_every = usual if checkpoint_every is None else _whole("checkpoint_every", checkpoint_every)
+        save_run(run, plan)
+    elif checkpoint_every is not None:
+        raise InputError("fit: checkpoint_every needs a checkpoint, the file to write")
+    return go_on(run, plan, callbacks, progress=progress)
+
+
+def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress: bool = False) -> History:
+    """Train from where the run is to its end; return its history."""
+    net, optimizer, history, loss, recent = run.net, run.optimizer, run.history, plan.loss, plan.recent
+    history.diverged = False
     watchers = list(callbacks)
     if progress:
-        watchers.append(_Bar(total))
-    recent: list[float] = []  # losses since the last record
+        watchers.append(_Bar(run))
+    statistics = LastState(net.state)
     gradient = np.empty(0)
     # A run that diverges overflows on its way: that is a result, not a warning.
     with np.errstate(all="ignore"):
-        for x, y in itertools.islice(batches, total):
+        for x, y in itertools.islice(plan.batches, run.total_steps - run.step):
+            statistics.keep()
             outputs = net.run(x, training=True)
             if gradient.shape != outputs.shape:
                 gradient = np.empty_like(outputs)
             run.loss = loss.write(outputs, y, gradient)
             recent.append(run.loss)
             if not math.isfinite(run.loss):
+                statistics.restore()
                 history.append(run.step, run.loss, math.nan, math.nan, optimizer.lr)
                 history.diverged = True
                 for watcher in watchers:
@@ -147,14 +155,21 @@ def fit(
             run.step += 1
             for watcher in watchers:
                 watcher.on_step(run)
-            if run.step % every == 0 or run.step == total or run.stop:
-                scores = evaluate(net, validation, loss) if validation is not None else (math.nan, math.nan)
-                history.diverged = validation is not None and not math.isfinite(scores[0])
+            last = run.stop or run.step == run.total_steps
+            if last or run.step % plan.record_every == 0:
+                scores = (math.nan, math.nan)
+                if plan.validation is not None:
+                    scores = evaluate(net, plan.validation, loss)
+                    history.diverged = not math.isfinite(scores[0])
                 history.append(run.step, math.fsum(recent) / len(recent), *scores, lr)
                 recent.clear()
                 for watcher in watchers:
                     watcher.on_record(run)
-            if run.stop or history.diverged:
+            if history.diverged:
+                break
+            if plan.checkpoint is not None and (last or run.stop or run.step % plan.checkpoint_every == 0):
+                save_run(run, plan)
+            if run.stop:
                 break
     for watcher in watchers:
         if isinstance(watcher, _Bar):
@@ -193,6 +208,13 @@ def _correct(outputs: Array, y: Array) -> int:
     return int(np.count_nonzero(outputs.argmax(axis=1) == y)) if y.ndim == 1 else 0
 
 
+def check_sets(net: Network, train: Dataset, validation: Dataset | None, loss: Loss) -> None:
+    """Raise one clear error if one of the data sets does not suit the network and loss."""
+    _check_data(net, train, loss, "train")
+    if validation is not None:
+        _check_data(net, validation, loss, "validation")
+
+
 def _check_data(net: Network, data: Dataset | None, loss: Loss, name: str) -> None:
     """Raise one clear error if ``data`` does not suit the network and loss."""
     if not isinstance(data, Dataset):
@@ -210,17 +232,23 @@ def _check_data(net: Network, data: Dataset | None, loss: Loss, name: str) -> No
 def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
     if (epochs is None) == (steps is None):
         raise InputError("fit: give either epochs or steps")
-    name, given = ("steps", steps) if epochs is None else ("epochs", epochs)
+    return _whole("steps", steps) if epochs is None else _whole("epochs", epochs) * per_epoch
+
+
+def _whole(name: str, given: object) -> int:
     if not isinstance(given, int | np.integer) or given < 1:
         raise InputError(f"fit: {name} must be a whole number of at least 1, not {given}")
-    return int(given) if epochs is None else int(given) * per_epoch
+    return int(given)
 
 
 class _Bar(Callback):
     """The progress bar, with loss, validation accuracy and (tqdm's own) steps per second."""
 
-    def __init__(self, total: int) -> None:
-        self.bar = progress.bar(total, "fit")
+    def __init__(self, run: Run) -> None:
+        self.bar = progress.bar(run.total_steps, "fit")
+        if run.step:
+            self.bar.initial = run.step  # made before, in another process: they do not count as speed
+            self.bar.update(run.step)
 
     def on_step(self, run: Run) -> None:
         if self.bar.update(1):  # drawn: a few times a second
