@@ -3,6 +3,7 @@ import math
 import os
 import stat
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -223,3 +224,15 @@ def test_a_read_only_folder_is_refused_by_name(tmp_path):
     with pytest.raises(tn.InputError, match="cannot write there"):
         files.writable_folder(tmp_path)
     tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only there can a folder be opened")
+def test_file_and_folder_are_on_the_disk_before_writing_returns(tmp_path, monkeypatch):
+    synced = []
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda handle: (synced.append(Path(f"/proc/self/fd/{handle}").readlink()), fsync(handle))
+    )
+    files.write_text(tmp_path / "a.txt", "words")
+    assert [path.parent if path != tmp_path else path for path in synced] == [tmp_path, tmp_path]
+    assert synced[-1] == tmp_path

@@ -50,7 +50,7 @@ def test_any_function_of_the_step_is_a_schedule():
         (lambda: tn.Constant(math.inf), "lr must be a positive number, not inf"),
         (lambda: tn.StepDecay(-1, 10), "lr must be a positive number"),
         (lambda: tn.StepDecay(1, 0), "every must be a positive number, not 0"),
-        (lambda: tn.StepDecay(1, 10, 0), "factor must be a positive number, not 0"),
+        (lambda: tn.StepDecay(1, 10, 0), "factor must be above 0 and at most 1, not 0"),
         (lambda: tn.Cosine(math.nan, 10), "lr must be a positive number, not nan"),
         (lambda: tn.Cosine(1, 0), "steps must be a positive number, not 0"),
         (lambda: tn.Warmup(0.1, 0), "steps must be a positive number, not 0"),

@@ -39,7 +39,8 @@ class StepDecay:
     def __post_init__(self) -> None:
         _positive("lr", self.lr)
         _positive("every", self.every)
-        _positive("factor", self.factor)
+        if not 0 < self.factor <= 1:
+            raise InputError(f"factor must be above 0 and at most 1, not {self.factor}")
 
     def __call__(self, step: int) -> float:
         """Return the rate after ``step`` steps."""
