@@ -1,12 +1,14 @@
 """Does memory stay flat? An hour's worth of steps of a small network, then a thousand networks built and dropped.
 
-``python -m benchmarks.soak [--steps N] [--networks N] [--out FILE]``
+``python -m benchmarks.soak [--steps N] [--networks N] [--out FILE]``; ``python -m tests.fuzz --soak FILE`` puts what
+it found into docs/reliability.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import shlex
 import sys
 import tempfile
 import time
@@ -41,14 +43,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     described = environment.describe({"tinynet": load_peer("tinynet")})
     print("\n".join(environment.lines(described)))
-    found = {"steps": steps(options.steps or round(3600 / seconds_per_paper_step()))}
+    found: dict[str, Any] = {"steps": steps(options.steps or round(3600 / seconds_per_paper_step()))}
     print(sentence("steps", found["steps"]), flush=True)
     found["networks"] = networks(options.networks)
     print(sentence("networks", found["networks"]))
     if options.out:
-        files.write_json(options.out, {"environment": described, **found})
+        given = sys.argv[1:] if arguments is None else arguments
+        files.write_json(options.out, {"environment": described, "arguments": list(given), **found})
         print(f"written: {options.out}")
     return 0
+
+
+def section(content: dict[str, Any]) -> str:
+    """Return the page's part about memory, from what ``--out`` wrote."""
+    about = content["environment"]
+    given = shlex.join(content.get("arguments") or [f"--steps={content['steps']['steps']}"])
+    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
+    rows = []
+    for what in ("steps", "networks"):
+        found = content[what]
+        settled, *_, end = found["resident"][int(SETTLED * len(found["resident"])) :]
+        rows.append(
+            f"| {found[what]:,} {what} | {found['seconds']:.0f} | {settled / 1e6:.1f} | {end / 1e6:.1f} | "
+            f"{found['growth'] / 1e6:+.2f} |"
+        )
+    return f"""\
+A small network is trained in one `fit`; at each of {SAMPLES} records it is also calibrated, folded, saved, loaded and
+evaluated. Then networks of ten shapes are built, trained for a step and dropped. The memory is settled after
+{SETTLED:.0%} of the samples; growth is by how much the largest sample of the second half from there on exceeds the
+largest of the first. Every run of the tests does a short form ([tests/test_soak.py](../tests/test_soak.py)).
+
+`python -m benchmarks.soak {given}` on {about["date"]}, {about["machine"]}, Python {about["python"]}, {versions}:
+
+| made | seconds | resident MB, settled | resident MB, at the end | growth MB |
+| --- | --- | --- | --- | --- |
+{chr(10).join(rows)}
+
+After the last network Python's own allocations stand {content["networks"]["traced growth"] / 1e3:+.1f} kB from where
+they were, by the same measure.
+"""
 
 
 def sentence(what: str, found: dict[str, Any]) -> str:

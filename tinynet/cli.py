@@ -1,7 +1,6 @@
 """The command `tinynet`: arguments in, calls down, exit codes out.
 
-Exit codes: 0 done; 1 `doctor` found a problem, or a run failed; 2 wrong arguments or input, said in one line;
-130 interrupted.
+Exit codes: see `EXIT_CODES`.
 """
 
 from __future__ import annotations
@@ -11,8 +10,10 @@ import contextlib
 import functools
 import os
 import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,37 +25,93 @@ if TYPE_CHECKING:
     from tinynet.experiments.store import Settings
     from tinynet.experiments.sweep import Sweep
 
-INTERRUPTED = 130
+INTERRUPTED = 128 + signal.SIGINT
+TERMINATED = 128 + signal.SIGTERM
+EXIT_CODES = f"""\
+Exit codes: 0 done; 1 doctor found a problem, or a run failed; 2 wrong arguments or input, or a file that cannot be
+written, said in one line; {INTERRUPTED} Ctrl-C, {TERMINATED} SIGTERM: what is finished is kept."""
+LARGEST = 999_999_999  # of counts: more layers, units or steps than any machine can do
 
 
 class _Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message} (try {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: {' '.join(message.split())} (try {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; without ``arguments`` this process is the program `tinynet`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    args = _parser().parse_args(given)
+    try:
+        args = _parser().parse_args(given)
+    except SystemExit as end:  # help and version are printed, too
+        raise SystemExit(_flush("tinynet") or end.code) from None
     if arguments is None and args.name != "doctor":  # the doctor tells what a user's own program gets
         _restart_with_better_kernels()
-    args.command_line = shlex.join(["tinynet", *given])
+    with _sigterm_as_interrupt() as received:
+        code = _run_command(args, given)
+    return TERMINATED if received else code
+
+
+def _run_command(args: argparse.Namespace, given: Sequence[str]) -> int:
+    prog = f"tinynet {args.name}"
     command: Callable[[argparse.Namespace], int] = args.run
     try:
+        args.command_line = shlex.join(["tinynet", *given])
+        args.command_line.encode()  # it is written into pages
         code = command(args)
-        sys.stdout.flush()  # a reader that has gone is noticed here, not at exit
-        return code
-    except (InputError, OSError) as error:
+    except UnicodeEncodeError:
+        message = "an argument is not UTF-8 text; rename what it names"
+    except OSError as error:
+        if _flush(prog):  # the error was that of printing
+            return 2
         if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as in Python's documentation
             return 0
-        print(f"tinynet {args.name}: {_one_line(error)}", file=sys.stderr)
-        return 2
+        message = _one_line(error, getattr(args, "out", None))
+    except (InputError, MemoryError) as error:
+        message = _one_line(error) or "not enough memory"
     except KeyboardInterrupt:
-        print(f"tinynet {args.name}: interrupted", file=sys.stderr)
+        print(f"{prog}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    else:
+        return _flush(prog) or code
+    print(f"{prog}: {message}", file=sys.stderr)
+    return 2
+
+
+def _flush(prog: str) -> int:
+    """Send on what was printed; a reader that has gone is no error (0), a full disk is said (2)."""
+    try:
+        if sys.stdout is not None:  # as it is when closed before the start
+            sys.stdout.flush()
+    except OSError as error:
+        # as in Python's documentation: what is left would be tried again, and told of, at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            print(f"{prog}: cannot write to standard output ({error.strerror})", file=sys.stderr)
+            return 2
+    return 0
+
+
+@contextlib.contextmanager
+def _sigterm_as_interrupt() -> Iterator[list[int]]:
+    """Have SIGTERM do in the block what Ctrl-C does, and list it if it came; a caller's own handler stays."""
+    received: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    in_main_thread = threading.current_thread() is threading.main_thread()  # others may not set it
+    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield received
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _restart_with_better_kernels() -> None:
@@ -73,10 +130,13 @@ def _restart_with_better_kernels() -> None:
             )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception, path: Path | None = None) -> str:
+    """Return the error in words; ``path`` is what was written, should the error not tell."""
+    text = str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+        where = error.filename or path
+        text = f"{where}: {error.strerror}" if where else error.strerror
+    return " ".join(text.split())
 
 
 # -- arguments --------------------------------------------------------------------------------------------
@@ -86,7 +146,8 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="tinynet",
         description="Train deep MLPs with and without batch normalization, and show what changed.",
-        epilog="Example: tinynet compare --depth 20 --activation relu --lr 0.3",
+        epilog=f"Example: tinynet compare --depth 20 --activation relu --lr 0.3\n\n{EXIT_CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"tinynet {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, dest="name", metavar="COMMAND")
@@ -94,10 +155,11 @@ def _parser() -> _Parser:
     compare = commands.add_parser("compare", help="train both arms side by side and show what changed")
     compare.set_defaults(run=_compare)
     _network_arguments(compare, depth=10, norm="batch", norms=("batch", "layer"))
-    compare.add_argument("--steps", type=_positive, metavar="N", help="updates of each run (default: 5000)")
+    length = compare.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=_positive, metavar="N", help="updates of each run (default: 5000)")
+    length.add_argument("--quick", action="store_true", help="500 steps: a first look in seconds")
     compare.add_argument("--seeds", type=_positive, default=3, metavar="N", help="pairs of runs (default: 3)")
     compare.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (default: one a core)")
-    compare.add_argument("--quick", action="store_true", help="500 steps: a first look in seconds")
     compare.add_argument(
         "--out",
         type=Path,
@@ -181,8 +243,9 @@ def _network_arguments(parser: argparse.ArgumentParser, *, depth: int, norm: str
 
 def _sweep_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="the quick form: seconds in place of minutes")
-    parser.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (default: one a core)")
-    parser.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, in place of processes here")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--jobs", type=_positive, metavar="N", help="worker processes (default: one a core)")
+    where.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, in place of processes here")
     parser.add_argument(
         "--out",
         type=Path,
@@ -197,16 +260,23 @@ def _data_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
-    value = int(text) if text.lstrip("+-").isdigit() else 0
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return value
+    return _whole(text, 1, LARGEST)
 
 
 def _seed(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
-    return int(text)
+    return _whole(text, 0, 2**63 - 1)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:  # no number, or one of thousands of digits
+        value = -1
+    if not least <= value <= most:
+        shown = repr(text if len(text) <= 30 else f"{text[:30]}...")
+        at_most = f" and at most {most}" if value > most else ""
+        raise argparse.ArgumentTypeError(f"{shown} is not a whole number of at least {least}{at_most}")
+    return value
 
 
 def _settings(args: argparse.Namespace, steps: int) -> RunSettings:
@@ -240,17 +310,17 @@ def _compare(args: argparse.Namespace) -> int:
     from tinynet import files
     from tinynet.experiments import runner
 
-    out = files.writable_folder(args.out)
     settings = _settings(args, args.steps or (500 if args.quick else 5000))
+    out = files.writable_folder(args.out)
     from tinynet.experiments import compare, results  # with matplotlib: only now, when the arguments are right
 
     jobs = args.jobs or runner.available_cores()
     comparison = compare.compare(settings, args.norm, args.seeds, min(jobs, 2 * args.seeds))
     if not comparison.results:
         raise KeyboardInterrupt
+    print(f"{aligned(comparison.table())}\n\n{comparison.verdict()}\n")  # first: the disk may be full
     results.write(comparison, out, args.command_line)
-    print(aligned(comparison.table()))
-    print(f"\n{comparison.verdict()}\n\nPlots and data: {out / 'report.html'}")
+    print(f"Plots and data: {out / 'report.html'}")
     return INTERRUPTED if any(r.interrupted for r in comparison.results) else 0
 
 
@@ -260,7 +330,6 @@ def _train(args: argparse.Namespace) -> int:
     from tinynet.history import History
     from tinynet.optimizers import SGD
 
-    files.writable_folder(args.out.parent)
     if args.out.is_dir():
         raise InputError(f"{args.out}: is a folder; name a file such as {args.out / 'net.safetensors'}")
     checkpoint = args.resume or args.checkpoint
@@ -292,22 +361,38 @@ def _train(args: argparse.Namespace) -> int:
             checkpoint=args.checkpoint,
             checkpoint_every=args.checkpoint_every,
         )
-    code = 0
+    files.writable_folder(args.out.parent)
+    code, unwritten = 0, []
     try:
         go()
     except KeyboardInterrupt:
         code = INTERRUPTED
-    net.save(args.out)
-    history.to_csv(args.out.with_suffix(".csv"))
+    except OSError as error:  # the checkpoints' disk is full, say: what was trained is saved all the same
+        if not history.steps:
+            raise OSError(_one_line(error, checkpoint)) from None
+        unwritten.append(_one_line(error, checkpoint))
+    written = []
+    for what, write, path in (
+        ("network", net.save, args.out),
+        ("history", history.to_csv, args.out.with_suffix(".csv")),
+    ):
+        try:
+            write(path)
+            written.append(f"{what}: {path}")
+        except OSError as error:
+            unwritten.append(_one_line(error, path))
     if history.diverged:
         print(f"diverged after {history.steps[-1]} steps: the loss is no longer finite; try a smaller --lr")
     elif history.steps:
         accuracy = history.final("validation_accuracy")
         print(f"{history.steps[-1]} steps, test accuracy {accuracy:.2%}{' (interrupted)' if code else ''}")
-    print(f"network: {args.out}, history: {args.out.with_suffix('.csv')}")
-    if code and checkpoint:
+    if written:
+        print(", ".join(written))
+    if (code or unwritten) and checkpoint and checkpoint.exists():
         data = ["--data", args.data] if args.data else []
         print("go on: " + shlex.join(["tinynet", "train", "--resume", str(checkpoint), *data, "--out", str(args.out)]))
+    if unwritten:
+        raise OSError("; ".join(unwritten))
     return code
 
 
@@ -338,6 +423,9 @@ def _plot(args: argparse.Namespace) -> int:
     formats = (".png", ".svg", ".pdf")
     if args.out.suffix not in formats:
         raise InputError(f"{args.out}: the name must end in {', '.join(formats)}")
+    for path in (args.out, *args.runs):
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name a file")
     files.writable_folder(args.out.parent)
     results.plot_histories(args.runs, args.out)
     print(f"curves: {args.out}")
@@ -389,7 +477,7 @@ def _sweep(args: argparse.Namespace, runs: Sequence[Settings], out: Path) -> Swe
         with scheduler_executor(args.scheduler) as executor:
             done = run_sweep(runs, store=store, executor=executor)
     else:
-        done = run_sweep(runs, store=store, jobs=args.jobs or runner.available_cores())
+        done = run_sweep(runs, store=store, jobs=min(args.jobs or runner.available_cores(), len(runs)))
     kept = len(done.results) + len(done.failures) - done.ran
     rate = done.ran / max(done.seconds, 1e-9)
     speed = f"{done.ran} runs in {done.seconds:.0f} s, {rate:.1f} a second; " if done.ran else ""

@@ -45,6 +45,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
         _sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None:  # a full disk is found while writing, where Python no longer knows the name
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

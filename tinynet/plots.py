@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from tinynet import files
 from tinynet.history import History
 from tinynet.typing import Array
 
@@ -46,11 +47,13 @@ def figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
 
 
 def save(fig: Figure, path: Path) -> list[Path]:
-    """Write the figure as PNG and SVG under ``path`` with those endings; return both."""
+    """Write the figure as PNG and SVG under ``path`` with those endings, whole or not at all; return both."""
     paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
     with mpl.rc_context(STYLE):
-        fig.savefig(paths[0], dpi=120)
-        fig.savefig(paths[1], metadata={"Date": None})
+        with files.replacing(paths[0]) as temporary:
+            fig.savefig(temporary, dpi=120, format="png")
+        with files.replacing(paths[1]) as temporary:
+            fig.savefig(temporary, metadata={"Date": None}, format="svg")
     return paths
 
 

@@ -1,6 +1,8 @@
-"""The long, coverage-guided run, whose figures go into docs/reliability.md. Needs atheris, which no test does.
+"""What writes docs/reliability.md: the long, coverage-guided run, and two parts that are made without it.
 
-``pip install atheris``, then ``python -m tests.fuzz --seconds 30``, from the project's folder.
+``pip install atheris``, then ``python -m tests.fuzz --seconds 30``, from the project's folder. No test needs atheris.
+``--soak FILE`` writes the part about memory from what ``python -m benchmarks.soak --out FILE`` found, and ``--tests``
+the table of what is tested where.
 """
 
 import argparse
@@ -11,13 +13,26 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import soak
 from tests.fuzz.targets import TARGETS, Target
 from tinynet import files
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+TESTED = {  # what is promised, and the test files that hold it to that
+    "save and resume": ["test_resume.py", "test_checkpoint.py"],
+    "PyTorch interchange": ["test_interchange.py"],
+    "files from elsewhere": ["test_fuzz.py", "test_files.py", "datasets/test_idx.py", "test_history.py"],
+    "numbers": ["test_numbers.py"],
+    "properties": ["test_properties.py"],
+    "processes and threads": ["test_processes.py"],
+    "downloads": ["datasets/test_download.py"],
+    "soak": ["test_soak.py"],
+    "command line": ["test_cli.py", "test_cli_faults.py"],
+}
 MEMORY = 512  # MiB a process may take; Python with NumPy and what it watches takes half of that
 
 
@@ -108,6 +123,26 @@ packed, and a PyTorch file carry none: a damaged digit or pixel that is still on
 """
 
 
+def tests_section() -> str:
+    """Return the page's table of tests, as pytest counts them."""
+    names = [f"tests/{name}" for where in TESTED.values() for name in where]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *names]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=PAGE.parents[1])
+    counts = Counter(line.partition("::")[0] for line in run.stdout.splitlines() if "::" in line)
+    rows = [
+        f"| {what} | {', '.join(f'[{name}](../tests/{name})' for name in where)} | "
+        f"{sum(counts[f'tests/{name}'] for name in where)} |"
+        for what, where in TESTED.items()
+    ]
+    return f"""\
+`pytest` runs these, with all the others, on every change; `python -m tests.fuzz --tests` counted them.
+
+| what | where | tests |
+| --- | --- | --- |
+{chr(10).join(rows)}
+"""
+
+
 def write_section(title: str, text: str, page: Path = PAGE) -> None:
     """Put a section into the page in place of the one with that title, or at its end."""
     parts = re.split(r"^## ", page.read_text(encoding="utf-8"), flags=re.MULTILINE) if page.exists() else []
@@ -121,7 +156,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=int, default=30, help="for each of the targets (default 30)")
     parser.add_argument("--only", choices=[target.name for target in TARGETS], help="one target; the page stays")
+    parser.add_argument("--soak", type=Path, metavar="FILE", help="write only the part about memory, from this")
+    parser.add_argument("--tests", action="store_true", help="write only the table of tests")
     args = parser.parse_args()
+    if args.soak:
+        write_section("Soak", soak.section(files.read_json(args.soak)))
+    if args.tests:
+        write_section("What is tested, and where", tests_section())
+    if args.soak or args.tests:
+        return
     folder = Path(tempfile.mkdtemp(prefix="tinynet-fuzz-"))  # what is found stays there
     results = {}
     for target in TARGETS:
