@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FILES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
+FILES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"])
 
 FENCE = re.compile(r"^(?P<indent> *)(?P<ticks>```+)(?P<language>[^`\n]*)$")
 
