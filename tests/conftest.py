@@ -1,11 +1,31 @@
-"""A small data set in MNIST's own format, for tests of what reads a folder."""
+"""A small data set in MNIST's own format, and one test's BLAS threads kept from the next."""
 
 import gzip
+import signal
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tinynet.kernels import blas
+
+
+@pytest.fixture(autouse=True)
+def blas_threads_as_they_were() -> Iterator[None]:
+    """A run of a sweep in this process limits BLAS to one thread for good, and the last digits depend on it."""
+    library = blas.library()
+    before = library.get_threads() if library is not None and library.threads > 1 else None
+    yield
+    if library is not None and before is not None and library.get_threads() != before:
+        library.set_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_interrupts() -> None:
+    """Also where the tests were started in the background, with SIGINT ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
