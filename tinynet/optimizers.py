@@ -8,9 +8,9 @@ import numpy as np
 from tinynet import kernels
 from tinynet.errors import InputError
 from tinynet.layers.base import LiveArrays
-from tinynet.recording import Call, Pass
+from tinynet.recording import Pass
 from tinynet.schedules import Schedule, as_schedule
-from tinynet.typing import Array
+from tinynet.typing import Array, Call
 
 
 class SGD:
@@ -93,14 +93,11 @@ class SGD:
             self._clip(grads)
         l2, shrink = (0.0, lr * self.weight_decay) if self.decoupled else (self.weight_decay, 0.0)
         self.rates[:] = lr, l2, shrink, self.momentum
-        if grads is self._grads:
-            self._pass.replay()
-        else:
+        if grads is not self._grads:
             self._pass = Pass(calls=self._calls(params, grads))
-            for kernel, arguments in self._pass.calls:
-                kernel(*arguments)
             # a network's arrays stay where they are; a dict of the user's own may hold others next time
             self._grads = grads if isinstance(params, LiveArrays) and isinstance(grads, LiveArrays) else None
+        self._pass.make()
         self.steps += 1
 
     def _calls(self, params: dict[str, Array], grads: dict[str, Array]) -> list[Call]:

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tinynet.typing import Array
+from tinynet.typing import Array, Call
 
 if TYPE_CHECKING:
     from tinynet.kernels.tape import Tape
-
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 @dataclass
@@ -40,6 +38,16 @@ class Pass:
     gradient: Array | None = None
     kept: list[Any] = field(default_factory=list)
     tape: Tape | None = None
+    made: bool = False  # its calls, by `make`
+
+    def make(self) -> None:
+        """Make the calls: one by one the first time, which compiles them, and replayed from then on."""
+        if self.made:
+            self.replay()
+            return
+        for kernel, arguments in self.calls:
+            kernel(*arguments)
+        self.made = True
 
     def replay(self, source: Array | None = None) -> None:
         """Make the same calls on the same arrays, reading ``source`` in place of the one read before."""

@@ -70,13 +70,11 @@ class LastState:
     def __init__(self, state: LiveArrays) -> None:
         self.state, self.copies = state, {name: array.copy() for name, array in state.items()}
         rows = [(state[name].reshape(1, -1, copy=False), copy.reshape(1, -1)) for name, copy in self.copies.items()]
-        for pair in rows[:1]:
-            kernels.merge.copy(*pair)  # compiled: only then can it be replayed
         self._copying = Pass(calls=[(kernels.merge.copy, pair) for pair in rows])
 
     def keep(self) -> None:
         """Copy the state; twenty layers' takes a few microseconds."""
-        self._copying.replay()
+        self._copying.make()
 
     def restore(self) -> None:
         """Put back what was kept."""

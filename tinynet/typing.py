@@ -1,5 +1,6 @@
 """The types that appear in signatures."""
 
+from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,3 +14,6 @@ Seed: TypeAlias = int | np.random.Generator
 
 DType: TypeAlias = Literal["float32", "float64"] | np.dtype[Any] | type[np.floating[Any]]
 """A network's precision."""
+
+Call: TypeAlias = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A kernel and its arguments: what a network records and replays."""

@@ -167,8 +167,7 @@ def data_version(folder: str) -> str:
         raise InputError(f"{folder}: no such folder, or no IDX files in it")
     digest = hashlib.sha256()
     for path in found:
-        with path.open("rb") as file:
-            digest.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        digest.update(f"{path.name} {files.sha256(path)}\n".encode())
     return digest.hexdigest()
 
 

@@ -3,8 +3,8 @@
 `matmul` calls ``cblas_sgemm`` itself, so that a `tinynet.kernels.tape` can call the same function at the same
 address. Where none is found (Accelerate, or a BLAS that threadpoolctl does not know), NumPy does it.
 
-Two threads on a small product cost more than they give, and on a busy machine they wait for each other by turning
-in circles. Products below `SMALL` therefore run on one thread, unless someone chose the number of threads: in the
+Two threads save little of a small product, and on a busy machine they wait for each other by turning in circles.
+Products below `SMALL` therefore run on one thread, unless someone chose the number of threads: in the
 environment, or with threadpoolctl.
 """
 
@@ -26,8 +26,8 @@ from threadpoolctl import threadpool_info
 from tinynet.typing import Array
 
 SMALL = 2**22
-"""Multiplications (batch x inputs x units) up to which one thread is as fast as two; docs/performance.md has the
-measurement."""
+"""Multiplications (batch x inputs x units) up to which a product is left to one thread; docs/performance.md has what
+all threads would save on an idle machine."""
 
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXTRA = "scipy_openblas32"  # what the extra tinynet-lab[blas] installs
@@ -99,8 +99,7 @@ def gemm_arguments(a: Array, b: Array, out: Array) -> tuple[Any, ...]:
 
 def gemm_types(integer: Any, number: Any, address: Any, enumeration: Any) -> list[Any]:
     """Return the types of those arguments, in the caller's own words for them."""
-    sizes, scale = [integer] * 3, number
-    return [*[enumeration] * 3, *sizes, scale, address, integer, address, integer, scale, address, integer]
+    return [*[enumeration] * 3, *[integer] * 3, number, address, integer, address, integer, number, address, integer]
 
 
 def _order(x: Array) -> tuple[int, int]:

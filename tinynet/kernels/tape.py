@@ -26,9 +26,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
 from tinynet.kernels import blas
-from tinynet.typing import Array
-
-Call = tuple[Callable[..., Any], tuple[Any, ...]]
+from tinynet.typing import Array, Call
 
 
 class Tape:
