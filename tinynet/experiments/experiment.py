@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -67,6 +68,13 @@ def interval(values: Sequence[float], form: str = "{:.3g}") -> str:
         return "no run"
     low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
     return middle if len(values) == 1 else f"{middle} (range {low} to {high} over {len(values)} seeds)"
+
+
+def rows_by_seed(columns: Iterable[Mapping[int, float]]) -> list[list[float]]:
+    """Return a row for each seed, in order, from columns by seed; nan where a column has not the seed."""
+    columns = list(columns)
+    seeds = sorted({seed for column in columns for seed in column})
+    return [[column.get(seed, math.nan) for column in columns] for seed in seeds]
 
 
 def decide(better: Sequence[bool]) -> Outcome:

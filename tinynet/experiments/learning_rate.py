@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinynet import plots
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval, rows_by_seed
 from tinynet.experiments.runs import RunSettings, check
 from tinynet.history import History
 
@@ -224,9 +224,8 @@ def draw(results: Results) -> dict[str, Figure]:
         by_rate = curve(results, name)
         if not by_rate:
             continue
-        seeds = sorted({seed for by in by_rate.values() for seed in by})
-        rows = [[accuracy(by[s]) if s in by else math.nan for by in by_rate.values()] for s in seeds]
-        arms[name] = list(by_rate), np.array(rows)
+        accuracies = [{seed: accuracy(r) for seed, r in by.items()} for by in by_rate.values()]
+        arms[name] = list(by_rate), np.array(rows_by_seed(accuracies))
         gone = [rate for rate, by in by_rate.items() for r in by.values() if r["diverged"]]
         if gone:
             total = sum(map(len, by_rate.values()))

@@ -11,7 +11,7 @@ import numpy as np
 
 from tinynet import plots
 from tinynet.datasets import Dataset
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval, rows_by_seed
 from tinynet.experiments.runs import RunSettings
 from tinynet.layers import BatchNorm
 from tinynet.network import Network
@@ -229,9 +229,7 @@ def draw(results: Results) -> dict[str, Figure]:
 
     lines, crosses = {}, {}
     for a in ACTIVATIONS:
-        found = [whole(results, a, n) for n in steps]
-        seeds = sorted(set().union(*found))
-        lines[a] = [[gain(by_seed[seed]) if seed in by_seed else math.nan for by_seed in found] for seed in seeds]
+        lines[a] = rows_by_seed({seed: gain(r) for seed, r in whole(results, a, n).items()} for n in steps)
         runs = [(s.steps, r) for s, r in results.items() if s.activation == a]
         lost = [n for n, r in runs if r["diverged"]]
         if lost:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinynet import plots
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval, rows_by_seed
 from tinynet.experiments.gradients import (
     BATCH,
     GradientSettings,
@@ -263,9 +263,8 @@ def _draw_factor(results: Results) -> Figure | None:
             by_depth = {depth: factors(results, activation, init, arm, depth) for depth in depths(results)}
             by_depth = {depth: by_seed for depth, by_seed in by_depth.items() if by_seed}
             if by_depth:
-                seeds = sorted({seed for by_seed in by_depth.values() for seed in by_seed})
-                rows = [[by_seed.get(seed, math.nan) for by_seed in by_depth.values()] for seed in seeds]
-                lines[f"{NAMES[activation]}, {arm}"] = [float(depth) for depth in by_depth], np.array(rows)
+                rows = np.array(rows_by_seed(by_depth.values()))
+                lines[f"{NAMES[activation]}, {arm}"] = [float(depth) for depth in by_depth], rows
     if not lines:
         return None
     fig, (ax,) = plots.figure()
