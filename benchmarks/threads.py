@@ -1,4 +1,4 @@
-"""Part: matrix products on one thread and on all, by size: where `tinynet.kernels.blas` draws the line."""
+"""Part: matrix products on one thread and on all, by size: where `tinynet.machinery.blas` draws the line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ NOTE = (
     "inputs x units. Alone and on an idle machine, as here, all threads are never slower by much. In a step there is "
     "work of one thread between products, and on a busy machine threads wait for each other in circles, a hundred "
     "times as long as the product takes. So products up to the size at which all threads save a third run on one, "
-    "unless somebody chose the number of threads (`tinynet.kernels.blas.SMALL`)."
+    "unless somebody chose the number of threads (`tinynet.machinery.blas.SMALL`)."
 )
 SHAPES = ((60, 100, 100), (60, 200, 200), (60, 784, 100), (128, 256, 256), (256, 512, 512), (256, 1024, 1024))
 ONE, ALL = "one thread", "all threads"

@@ -12,9 +12,9 @@ import benchmarks.peer
 import tinynet as tn
 from benchmarks.measure import Run
 from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, is_statistic
-from tinynet.kernels import blas
-from tinynet.kernels.tape import Tape
 from tinynet.layers import make_activation
+from tinynet.machinery import blas
+from tinynet.machinery.tape import Tape
 
 Product = tuple[Array, Array, Array]
 """a, b and where a b goes."""

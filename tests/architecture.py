@@ -6,7 +6,7 @@
 import ast
 from pathlib import Path
 
-from tests.test_house import CORE, HOUSE, LIBRARIES, MACHINERY, modules
+from tests.test_house import CORE, HOUSE, LIBRARIES, modules
 from tinynet import files
 
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
@@ -21,7 +21,7 @@ def file_of(name: str) -> str:
 
 def is_core(file: str) -> bool:
     """Return whether a file belongs to the part of tinynet that is kept short enough for an afternoon."""
-    return (file in CORE or file.split("/")[0] in CORE) and Path(file).name not in MACHINERY
+    return file in CORE or file.split("/")[0] in CORE
 
 
 def purpose(path: Path) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinynet.kernels import blas
+from tinynet.machinery import blas
 
 
 @pytest.fixture(autouse=True)

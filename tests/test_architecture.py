@@ -6,7 +6,7 @@ import pytest
 
 from tests import architecture
 from tests.architecture import END, START
-from tests.test_house import CORE, HOUSE, MACHINERY, ROOT
+from tests.test_house import CORE, HOUSE, ROOT
 
 
 def test_the_page_is_what_the_program_writes() -> None:
@@ -31,7 +31,7 @@ def test_every_file_is_in_the_table_once_on_its_floor_with_its_purpose() -> None
 def test_the_core_is_bold_and_its_machinery_is_not() -> None:
     bold = {line.split("**")[1].split("]")[0].strip("[") for line in architecture.house().splitlines() if "**" in line}
     core = [path for part in CORE for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py"))]
-    assert bold == {path.relative_to(ROOT).as_posix() for path in core if path.name not in MACHINERY}
+    assert bold == {path.relative_to(ROOT).as_posix() for path in core}
 
 
 def test_a_purpose_is_the_first_paragraph_on_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinynet.kernels.tape import Tape
+from tinynet.machinery.tape import Tape
 
 ROOT = Path(__file__).parents[1]
 

@@ -12,7 +12,7 @@ import pytest
 
 import tinynet as tn
 from tinynet import datasets, doctor
-from tinynet.kernels import blas
+from tinynet.machinery import blas
 
 AS_IT_IS = {"60x100x100": {"1 thread": 50.0, "2 threads": 55.0}, "256x1024x1024": {"1 thread": 60.0}}
 PATHS = {False: "/lib/numpy.libs/blas.so", True: "/lib/scipy_openblas32/lib/blas.so"}

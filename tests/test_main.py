@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from tinynet import cli, doctor
-from tinynet.kernels import blas
+from tinynet.machinery import blas
 
 ROOT = Path(__file__).parents[1]
 COMMAND = ["evaluate", "no-such-file.safetensors"]  # says so, and ends with 2
@@ -75,7 +75,7 @@ def test_the_program_goes_on_if_it_cannot_start_again(started, monkeypatch):
 # every process counts itself and, unless the variable is set, believes that Nehalem's kernels are better
 SITE = """
 import os
-from tinynet.kernels import blas
+from tinynet.machinery import blas
 blas.better_coretype = lambda: None if os.environ.get("OPENBLAS_CORETYPE") else "Nehalem"
 found = blas.library()
 print("started with", found and found.kernels)

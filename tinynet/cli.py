@@ -120,7 +120,7 @@ def _restart_with_better_kernels() -> None:
     OpenBLAS chooses once, while NumPy is imported, and only the environment can tell it which: here, ours and that of
     our worker processes. A second time there is nothing to tell, as the variable is set. Windows cannot do it.
     """
-    from tinynet.kernels import blas
+    from tinynet.machinery import blas
 
     better = blas.better_coretype() if os.name == "posix" and sys.executable else None
     if better:

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_info
 from tinynet import datasets, kernels
 from tinynet.errors import InputError
 from tinynet.experiments.runner import available_cores
-from tinynet.kernels import blas
+from tinynet.machinery import blas
 
 PACKAGES = ("tinynet-lab", "numpy", "numba", "llvmlite", "matplotlib", "tqdm", "threadpoolctl", "safetensors")
 PRODUCTS = {"60x100x100": (60, 100, 100), "256x1024x1024": (256, 1024, 1024)}  # batch, inputs, units; float32

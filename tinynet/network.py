@@ -13,7 +13,7 @@ from tinynet import checkpoint, inference, interchange, kernels
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.layers import Input, Layer, Node
 from tinynet.layers.base import LiveArrays, check_array, float_dtype
-from tinynet.recording import Recorder
+from tinynet.machinery.recording import Recorder
 from tinynet.typing import Array, DType, Seed
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Network:
         """As `forward`, unchecked, and in training the output is written over by the next batch of its size.
 
         A pass through layers that only call kernels is recorded the first time a batch of its shape comes, and from
-        then on replayed: the same calls, without the layers. See `tinynet.kernels.tape`.
+        then on replayed: the same calls, without the layers. See `tinynet.machinery.tape`.
         """
         if training:
             return self._train(x)

@@ -8,7 +8,7 @@ import numpy as np
 from tinynet import kernels
 from tinynet.errors import InputError
 from tinynet.layers.base import LiveArrays
-from tinynet.recording import Pass
+from tinynet.machinery.recording import Pass
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.typing import Array, Call
 

@@ -24,9 +24,9 @@ from tinynet.history import COLUMNS, History
 from tinynet.layers import BatchNorm
 from tinynet.layers.base import LiveArrays
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
+from tinynet.machinery.recording import Pass
 from tinynet.network import Network
 from tinynet.optimizers import SGD
-from tinynet.recording import Pass
 from tinynet.schedules import Constant, Cosine, Schedule, StepDecay, Warmup
 from tinynet.typing import Array
 

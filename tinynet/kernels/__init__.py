@@ -13,9 +13,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tinynet.kernels import activations, batch_norm, blas, dense, layer_norm, merge, sgd, softmax
+    from tinynet.kernels import activations, batch_norm, dense, layer_norm, merge, sgd, softmax
 
-__all__ = ["activations", "batch_norm", "blas", "dense", "layer_norm", "merge", "sgd", "softmax"]
+__all__ = ["activations", "batch_norm", "dense", "layer_norm", "merge", "sgd", "softmax"]
 
 
 def __getattr__(name: str) -> ModuleType:

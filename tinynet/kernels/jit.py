@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 
-from tinynet.kernels.cache import keep_on_disk
+from tinynet.machinery.cache import keep_on_disk
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from tinynet.errors import InputError, ShapeError, unknown_name
-from tinynet.recording import Recorder
+from tinynet.machinery.recording import Recorder
 from tinynet.typing import Array, DType, Seed
 
 

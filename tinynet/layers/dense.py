@@ -5,6 +5,7 @@ import numpy as np
 from tinynet import initializers, kernels
 from tinynet.errors import InputError
 from tinynet.layers.base import Layer
+from tinynet.machinery import blas
 from tinynet.typing import Array
 
 
@@ -48,7 +49,7 @@ class Dense(Layer):
         """Return x W + b: (batch, inputs) to (batch, units)."""
         x = self.checked(x)
         y = self.empty("y", (len(x), self.units), reuse=training)
-        self.call(kernels.blas.matmul, x, self.params["weight"], y)
+        self.call(blas.matmul, x, self.params["weight"], y)
         if self.bias:
             self.call(kernels.dense.add_bias, y, self.params["bias"])
         if training:
@@ -58,7 +59,7 @@ class Dense(Layer):
     def parameter_gradients(self, dy: Array) -> None:
         """Write dW = x^T dy and db = sum of dy over the batch."""
         dy, x = self.recall(dy)
-        self.call(kernels.blas.matmul, x.T, dy, self.grads["weight"])
+        self.call(blas.matmul, x.T, dy, self.grads["weight"])
         if self.bias:
             self.call(kernels.dense.bias_gradient, dy, self.grads["bias"])
 
@@ -67,5 +68,5 @@ class Dense(Layer):
         dy, _ = self.recall(dy)
         self.parameter_gradients(dy)
         dx = self.empty("dx", (len(dy), self.features[0]))
-        self.call(kernels.blas.matmul, dy, self.params["weight"].T, dx)
+        self.call(blas.matmul, dy, self.params["weight"].T, dx)
         return dx

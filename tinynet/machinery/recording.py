@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tinynet.typing import Array, Call
 
 if TYPE_CHECKING:
-    from tinynet.kernels.tape import Tape
+    from tinynet.machinery.tape import Tape
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Pass:
     def replay(self, source: Array | None = None) -> None:
         """Make the same calls on the same arrays, reading ``source`` in place of the one read before."""
         if self.tape is None:
-            from tinynet.kernels.tape import Tape  # it loads Numba's compiler
+            from tinynet.machinery.tape import Tape  # it loads Numba's compiler
 
             self.tape = Tape(self.calls, self.source)
         self.tape.replay(source)

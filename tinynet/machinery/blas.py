@@ -1,6 +1,6 @@
 """Matrix products, by the OpenBLAS of the package scipy-openblas32 if it is installed, else by the BLAS of NumPy.
 
-`matmul` calls ``cblas_sgemm`` itself, so that a `tinynet.kernels.tape` can call the same function at the same
+`matmul` calls ``cblas_sgemm`` itself, so that a `tinynet.machinery.tape` can call the same function at the same
 address. Where none is found (Accelerate, or a BLAS that threadpoolctl does not know), NumPy does it.
 
 Two threads save little of a small product, and on a busy machine they wait for each other by turning in circles.

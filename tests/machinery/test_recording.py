@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet.kernels import blas
 from tinynet.layers import LAYERS, Layer
-from tinynet.recording import Recorder
+from tinynet.machinery import blas
+from tinynet.machinery.recording import Recorder
 
 KINDS = [kind for kind in LAYERS if kind not in ("Dense", "Add", "Concat")]
 
@@ -179,7 +179,7 @@ def test_many_batch_sizes_do_not_pile_up():
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_replayed_step_allocates_no_array(training):
-    rows = units = 1000  # no array of such a step has less than 4,000 bytes, a row of batch norm and a loss a row included
+    rows = units = 1000  # so no array of a step has less than 4,000 bytes
     net, optimizer = tn.mlp(20, [units], units, activation="relu", norm="batch", seed=0), tn.SGD(0.1, momentum=0.9)
     x, y = np.ones((rows, 20), "float32"), np.arange(rows) % units
     loss, gradient = tn.SoftmaxCrossEntropy(), np.empty((rows, units), "float32")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from tinynet.kernels import blas
+from tinynet.machinery import blas
 
 ROOT = Path(__file__).parents[2]
 SIZES = [  # batch, inputs, units: 1 row, 1 column, nothing, small and large
@@ -167,7 +167,7 @@ PRINT = (
     "import numpy as np\n"
     "np.ones((2, 2)) @ np.ones((2, 2))\n"  # NumPy is there first, and used
     "from threadpoolctl import threadpool_info, threadpool_limits\n"
-    "from tinynet.kernels import blas\n"
+    "from tinynet.machinery import blas\n"
     "{before}\n"
     "found = blas.library()\n"
     "multiply = np.ones((3, 4), np.float32), np.ones((4, 5), np.float32), np.empty((3, 5), np.float32)\n"

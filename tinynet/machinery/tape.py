@@ -25,7 +25,7 @@ from llvmlite import ir
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 
-from tinynet.kernels import blas
+from tinynet.machinery import blas
 from tinynet.typing import Array, Call
 
 
