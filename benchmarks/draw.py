@@ -10,9 +10,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
 
 from benchmarks import growth
+from benchmarks.breakdown import shares
 from benchmarks.kernels import BOTH, COPY
 from benchmarks.measure import Group
 from benchmarks.peer import title
@@ -110,6 +111,43 @@ def over_peers(groups: Sequence[Group], wanted: Callable[[str], bool]) -> Rows:
     return [(g.work, {name: g.ratio(name) for name in g.times if wanted(name)}) for g in groups]
 
 
+# a colour and a hatching each, so that the bars survive a grey print
+KINDS_OF_WORK = {
+    "matrix products": ("#0072B2", ""), "batch norm": ("#D55E00", "//"), "activation and bias": ("#E69F00", ".."),
+    "update (SGD)": ("#009E73", "xx"), "loss": ("#CC79A7", ""), "all else": ("#FFFFFF", ""),
+}  # fmt: skip
+
+
+@mpl.rc_context(plots.STYLE)
+def breakdown(groups: Sequence[Group]) -> Figure:
+    """Draw each network's step as a bar, cut into what its kernels take; what is left is white."""
+    fig = Figure(figsize=(11.0, 2.6 + 0.62 * len(groups)), layout="constrained")
+    ax = fig.subplots()
+    labels = [group.work for group in groups][::-1]
+    starts = np.zeros(len(groups))
+    for kind, (color, hatch) in KINDS_OF_WORK.items():
+        found = [kinds(group).get(kind, 0.0) for group in groups][::-1]
+        look: Any = {"color": color, "hatch": hatch, "edgecolor": "black", "linewidth": 1}
+        ax.barh(labels, found, left=starts, label=kind, **look)
+        starts += np.maximum(found, 0)
+    ax.set(xlabel="share of the step's time", xlim=(0, max(1.0, *starts)))
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    fig.suptitle("Where a step's time goes", fontsize=20)
+    fig.legend(loc="outside lower center", ncols=3, frameon=False)
+    return fig
+
+
+def kinds(group: Group) -> dict[str, float]:
+    """Return the shares of a step by kind of work."""
+    files = {"batch_norm": "batch norm", "activations": "activation and bias", "dense": "activation and bias"}
+    files |= {"sgd": "update (SGD)", "merge": "activation and bias"}
+    found: dict[str, float] = {}
+    for name, share in shares(group).items():
+        kind = files.get(name.partition(".")[0], name)
+        found[kind] = found.get(kind, 0.0) + share
+    return found
+
+
 @mpl.rc_context(plots.STYLE)
 def growing(groups: Sequence[Group], varied: str) -> Figure:
     """Draw the time of a step against what varies, with the exponent in the legend."""
@@ -132,6 +170,7 @@ def growing(groups: Sequence[Group], varied: str) -> Figure:
 
 PLOTS: dict[str, list[tuple[str, Callable[[Sequence[Group]], Figure]]]] = {
     "steps": [("step", steps), ("floor", floor)],
+    "breakdown": [("breakdown", breakdown)],
     "epoch": [("epoch", epoch)],
     "inference": [("inference", inference)],
     "kernels": [("kernels", kernels)],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    breakdown,
     check,
     draw,
     environment,
@@ -26,6 +27,7 @@ from tinynet import files
 
 PARTS = {
     "steps": steps,
+    "breakdown": breakdown,
     "epoch": epoch,
     "inference": inference,
     "kernels": kernels,
@@ -123,8 +125,8 @@ def section(part: str, groups: Sequence[Group]) -> list[str]:
     module: Any = PARTS[part]
     if part == "growth":
         return [f"## {module.TITLE}", module.NOTE, text.markdown(growth_table(groups))]
-    if part == "threads":
-        return [f"## {module.TITLE}", module.NOTE, text.markdown(threads.rows(list(groups)))]
+    if part in ("breakdown", "threads"):
+        return [f"## {module.TITLE}", module.NOTE, text.markdown(module.rows(list(groups)))]
     header = list(text.HEADER)
     note = start.START_NOTE if part == "start" else module.NOTE
     rows = [row for group in groups for row in text.rows(group)]

@@ -7,14 +7,15 @@ from collections.abc import Iterator, Mapping
 from benchmarks import tinynet_peer
 from benchmarks.measure import Group, Pace, in_turns
 from benchmarks.peer import Peer
+from tinynet.machinery import blas
 
 TITLE = "One thread or all"
 NOTE = (
     "The three products of one dense layer, forward and backward, float32, one after the other; the size is batch x "
     "inputs x units. Alone and on an idle machine, as here, all threads are never slower by much. In a step there is "
-    "work of one thread between products, and on a busy machine threads wait for each other in circles, a hundred "
-    "times as long as the product takes. So products up to the size at which all threads save a third run on one, "
-    "unless somebody chose the number of threads (`tinynet.machinery.blas.SMALL`)."
+    "work of one thread between products, and on a busy machine threads wait for each other, in circles, longer than "
+    f"a small product takes. So products of at most {blas.SMALL / 2**20:g} Mi multiplications "
+    "(`tinynet.machinery.blas.SMALL`) run on one, unless somebody chose the number of threads."
 )
 SHAPES = ((60, 100, 100), (60, 200, 200), (60, 784, 100), (128, 256, 256), (256, 512, 512), (256, 1024, 1024))
 ONE, ALL = "one thread", "all threads"

@@ -10,11 +10,13 @@ import numpy as np
 
 import benchmarks.peer
 import tinynet as tn
-from benchmarks.measure import Run
-from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, is_statistic
+from benchmarks.measure import Run, repeated
+from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, draw_batches, is_statistic
+from benchmarks.steps import FLOOR
 from tinynet.layers import make_activation
 from tinynet.machinery import blas
 from tinynet.machinery.tape import Tape
+from tinynet.typing import Call
 
 Product = tuple[Array, Array, Array]
 """a, b and where a b goes."""
@@ -98,6 +100,27 @@ def normalized(x: Array, dy: Array, activation: str) -> tuple[Callable[[], objec
         return net.run_backward(dy, input_gradient=True)
 
     return forward, both
+
+
+def kernels_of_a_step(spec: Spec, weights: Mapping[str, Array]) -> dict[str, tuple[Run, int]]:
+    """Return, for each kernel of a training step, a run of all its calls in the step, and how many they are."""
+    peer, (x, y) = Peer(spec, weights), draw_batches(spec, 1)[0]
+    peer.step(x, y)
+    recorder = next(iter(peer.net.layers.values())).recorder
+    assert recorder is not None
+    calls = [call for one in recorder.values() for call in one.calls] + peer.optimizer._pass.calls
+    by_kernel: dict[Callable[..., None], list[Call]] = {}
+    for call in calls:
+        by_kernel.setdefault(call[0], []).append(call)
+    found = {name_of(kernel): (repeated(Tape(some).replay), len(some)) for kernel, some in by_kernel.items()}
+    outputs, gradient = peer.net.run(x, training=True), peer.gradient  # the loss gives a number, so Python calls it
+    found["loss"] = repeated(lambda: peer.loss.write(outputs, y, gradient)), 1
+    return found
+
+
+def name_of(kernel: Callable[..., None]) -> str:
+    """Return a kernel's name as a reader of the package knows it."""
+    return FLOOR if kernel is blas.matmul else f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}"
 
 
 def products(spec: Spec, dtype: str = "float32") -> Callable[[], None]:

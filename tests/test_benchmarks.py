@@ -159,6 +159,27 @@ def test_the_floor_is_exactly_the_products_of_a_step(part, monkeypatch):
     ]  # fmt: skip
 
 
+def test_the_breakdown_has_every_call_of_a_step(part):
+    ours, spec = part("tinynet_peer"), tiny(part)
+    weights = part("spec").draw_weights(spec)
+    calls = {name: count for name, (_, count) in ours.kernels_of_a_step(spec, weights).items()}
+    assert calls == {
+        "matrix products": 3 + 3 + 2,  # three layers; the first needs no gradient of the data
+        "batch_norm.forward": 2, "batch_norm.update_running": 2, "batch_norm.backward": 2,
+        "activations.relu_forward": 2, "activations.relu_backward": 2,
+        "dense.add_bias": 1, "dense.bias_gradient": 1, "sgd.update_momentum": 3 + 1 + 4, "loss": 1,
+    }  # fmt: skip
+
+
+def test_shares_of_a_step_add_up(part):
+    breakdown, group = part("breakdown"), part("measure").Group
+    times = {"tinynet": [8.0, 10.0, 30.0], "loss": [1.0, 1.0, 1.0], "matrix products": [5.0, 6.0, 7.0]}
+    one = group("breakdown", "paper", times, {"calls": {"loss": 1, "matrix products": 9}})
+    assert breakdown.shares(one) == {"matrix products": 0.6, "loss": 0.1, "all else": pytest.approx(0.3)}
+    assert [row[-1] for row in breakdown.rows([one])[1:]] == ["", "60.0%", "10.0%", "30.0%"]
+    assert part("draw").kinds(one) == breakdown.shares(one)
+
+
 def test_every_epoch_takes_every_example_once(part):
     spec = tiny(part)
     x, y = np.arange(20 * 7, dtype=np.float32).reshape(20, 7), np.arange(20) % 4
@@ -331,6 +352,7 @@ def small(part, main, monkeypatch):
     monkeypatch.setattr(main, "QUICK", part("measure").Pace(2, 1e-4, 0.0, quick=True))
     monkeypatch.setattr(main, "QUICK_SPECS", arms)
     monkeypatch.setattr(part("steps"), "QUICK_SPECS", arms)
+    monkeypatch.setattr(part("breakdown"), "QUICK_SPECS", arms)
     monkeypatch.setattr(part("epoch"), "QUICK_EXAMPLES", 60)
     monkeypatch.setattr(part("inference"), "BATCHES", (1, 60))
     monkeypatch.setattr(part("kernels"), "SHAPES", ((6, 5),))
@@ -354,7 +376,7 @@ def test_whole_run(part, main, small, monkeypatch, tmp_path, capsys):
     page = (tmp_path / "performance.md").read_text(encoding="utf-8")
     images = re.findall(r"!\[.*?\]\((.*?)\)", page)
     assert sorted(images) == sorted(f"images/{path.name}" for path in (tmp_path / "images").iterdir())
-    assert len(images) == 8
+    assert len(images) == 9
     assert f"`python -m benchmarks {' '.join(arguments)}`" in page
     assert "*PyTorch eager* was left out: torch is not installed." in page
 
