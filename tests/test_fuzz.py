@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import importlib.metadata
 import json
 import os
 import struct
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz.__main__ import write_section
+from tests.fuzz.__main__ import Figures, section, write_section
 from tests.fuzz.targets import LABELS, TARGETS, idx_bytes
 
 NUMBERS = [b"0", b"-1", b"1e999", b"NaN", b"2147483648", b"9223372036854775807", b"9" * 400, b"true", b"null", b"[]"]
@@ -191,3 +192,17 @@ def test_a_section_of_the_page_is_replaced_and_the_others_stay(tmp_path):
         write_section(title, text, page)
     assert page.read_text().endswith("names.\n\n## Files\n\nnew\n\n## Memory\n\nflat\n")
     assert page.read_text().count("# Reliability") == 1
+
+
+def test_the_section_on_files_has_every_figure_and_counts_the_findings(monkeypatch):
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: f"{package} 9.9")
+    found = {
+        "network": Figures(1_200, 30, 40, 50, 6, 170, ""),
+        "labels": Figures(34, 30, 5, 7, 2, 60, "labels-crash-ab"),
+    }
+    text = section(found, "the command")
+    assert "`the command` made 1,234 executions and 1 finding, on" in text
+    assert "| network | 1,200 | 30 | 40 | 50 | 6 | 170 | none |" in text
+    assert "| labels | 34 | 30 | 5 | 7 | 2 | 60 | labels-crash-ab |" in text
+    assert "2 findings" in section(dict.fromkeys(("a", "b"), found["labels"]), "")
+    assert "no findings" in section({"network": found["network"]}, "")

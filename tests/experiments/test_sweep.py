@@ -287,7 +287,7 @@ def test_a_sweep_killed_and_started_again_runs_only_what_was_not_finished(lab: L
     assert 3 <= len(kept) < 30
     assert len(begun) - len(kept) <= 4, "at most what two workers were at, and had just done"
     for path in kept:
-        assert set(json.loads(path.read_text())) == {"settings", "made_by", "result"}
+        assert set(json.loads(path.read_text())) == {"settings", "made_by", "result", "sha256"}
     assert len(kept) == len([path for path in lab.store.glob("*/*") if path.name[0] != "."])
     again = run_sweep(runs, store=lab.store)
     assert again.ran == 30 - len(kept)

@@ -118,8 +118,9 @@ a process of more than {MEMORY} MiB.
 | --- | --- | --- | --- | --- | --- | --- | --- |
 {chr(10).join(rows)}
 
-A network that tinynet saved, and gzip, carry a checksum: any damage is noticed. A history, an IDX file that is not
-packed, and a PyTorch file carry none: a damaged digit or pixel that is still one cannot be told from a true one.
+A network that tinynet saved, a run in a results folder, and gzip carry a checksum: any damage is noticed. A history,
+an IDX file that is not packed, and a PyTorch file carry none: a damaged digit or pixel that is still one cannot be
+told from a true one.
 """
 
 

@@ -18,6 +18,7 @@ from safetensors.numpy import save
 import tinynet as tn
 from tinynet import files, interchange
 from tinynet.datasets.idx import load_pair
+from tinynet.experiments.store import Store
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,39 @@ def histories(suffix: str) -> list[bytes]:
     return [saved(getattr(history(), f"to_{suffix}"))]
 
 
+# -- results of experiments ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Settings of a run that a results folder holds."""
+
+    seed: int = 0
+
+    def run(self) -> dict[str, object]:
+        return {"accuracy": 0.9375, "diverged": False, "loss": [2.5, 1 / 3, float("nan")], "name": "a"}
+
+
+@functools.cache
+def kept_runs() -> list[bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(Path(folder))
+        store.keep(Kept(), {"made_by": {"tinynet": tn.__version__}, "result": Kept().run()})
+        return [store.path(Kept()).read_bytes()]
+
+
+def read_kept(path: Path) -> object:
+    """Read a file as a sweep reads a kept run: a sweep makes the run again and says the reason."""
+    store = Store(path.parent)
+    place = store.path(Kept())
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(path.read_bytes())
+    found = store.read(Kept())
+    if found is None:
+        raise tn.FileFormatError(f"{path}: {store.damaged[place]}")
+    return repr(found)
+
+
 TARGETS = [
     Target("network", networks, read_network, checked=True),
     Target("architecture", architectures, read_network, write=write_architecture),
@@ -201,5 +235,6 @@ TARGETS = [
     Target("IDX images in gzip", packed_images, read_images, checked=True),
     Target("IDX labels", labels, read_labels),
     Target("history in CSV", lambda: histories("csv"), functools.partial(read_history, tn.History.from_csv)),
+    Target("kept run", kept_runs, read_kept, checked=True),
     Target("history in JSON", lambda: histories("json"), functools.partial(read_history, tn.History.from_json)),
 ]

@@ -51,7 +51,7 @@ class Settings(Protocol):
 
 
 class Store:
-    """A folder of finished runs: ``KIND-CODE/HASH.json``.
+    """A folder of finished runs: ``KIND-CODE/HASH.json``, each with a checksum of its result.
 
     KIND is the settings' class, CODE the version of the code that made the run, HASH stands for the settings, and
     for the content of the data set in place of its path. So what other code made is another run: it is neither
@@ -89,10 +89,12 @@ class Store:
         """Return a kept result; None if there is none, or its file is `damaged`."""
         path = self.path(settings)
         try:
-            result = json.loads(path.read_text(encoding="utf-8"))["result"]
-            if isinstance(result, dict):
+            content = json.loads(path.read_text(encoding="utf-8"))
+            result = content["result"]
+            if content["sha256"] == _checksum(result):
+                assert isinstance(result, dict)
                 return result
-            reason = "holds no result"
+            reason = "was changed after it was written"
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
@@ -106,7 +108,7 @@ class Store:
 
     def keep(self, settings: Settings, made: dict[str, Any]) -> None:
         """Write a run's ``result`` and ``made_by``, with its settings; raise InputError if there is no room."""
-        content = {"settings": dataclasses.asdict(settings), **made}
+        content = {"settings": dataclasses.asdict(settings), **made, "sha256": _checksum(made["result"])}
         try:
             files.write_text(self.path(settings), json.dumps(content))
         except OSError as error:
@@ -132,6 +134,10 @@ class Store:
         for path, reason in self.damaged.items():
             lines.append(f"{path}: {reason}; this run is made again, the others are kept")
         return lines
+
+
+def _checksum(result: Any) -> str:
+    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
 def code_version(module: str) -> str:
