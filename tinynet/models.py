@@ -1,14 +1,17 @@
 """Ready-made graphs."""
 
+import itertools
+import os
 from collections.abc import Sequence
 from typing import Literal
 
-from tinynet.errors import unknown_name
+from tinynet.errors import InputError, unknown_name
 from tinynet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, make_activation
 from tinynet.network import Sequential
 from tinynet.typing import DType, Seed
 
 SUITED = {"sigmoid": "glorot_normal", "tanh": "glorot_normal", "selu": "lecun_normal"}  # others: he_normal
+DEEPEST = 100_000  # hidden layers: half a minute to build, and far beyond what was ever trained
 
 
 def mlp(
@@ -43,7 +46,15 @@ def mlp(
         Rate of `Dropout` after each activation.
     seed, dtype
         As for `Network`.
+
+    Raises
+    ------
+    InputError
+        If something is not as above, or the weights alone would not fit into this machine's memory: before they are
+        made.
     """
+    if len(hidden) > DEEPEST:
+        raise InputError(f"mlp: at most {DEEPEST:,} hidden layers can be built, not {len(hidden):,}")
     if norm not in ("batch", "layer", None):
         raise unknown_name("norm (None for none)", norm, ["batch", "layer"])
     layers: list[Layer] = []
@@ -56,4 +67,21 @@ def mlp(
         if dropout:
             layers.append(Dropout(dropout))
     layers.append(Dense(outputs, init=init or "glorot_normal"))
+    _check_memory([inputs, *hidden, outputs])
     return Sequential(layers, inputs=inputs, seed=seed, dtype=dtype)
+
+
+def _check_memory(units: Sequence[int]) -> None:
+    """Raise InputError if weights between so many units, in float32, take more than all memory there is.
+
+    They are made layer by layer, so that a system that lends memory ends the process half way, without a word.
+    """
+    if not hasattr(os, "sysconf"):  # Windows does not lend: NumPy raises MemoryError
+        return
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    weights = sum(a * b for a, b in itertools.pairwise(units))
+    if 4 * weights > memory:
+        raise InputError(
+            f"mlp: {len(units) - 1:,} layers with {weights:.3g} weights would take {4 * weights / 2**30:,.0f} GiB, "
+            f"and this machine has {memory / 2**30:,.0f}; give fewer or narrower layers"
+        )

@@ -12,18 +12,32 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 from tinynet.errors import InputError
 
-SPAWN = multiprocessing.get_context("spawn")
 CONNECT_SECONDS = 5  # a scheduler that has not answered by then is not there
+STOPS = {signal.SIGINT, signal.SIGTERM}  # Ctrl-C goes to the whole process group, and so does what `timeout` sends
+
+
+class _Worker(SpawnProcess):
+    def terminate(self) -> None:
+        """End it at once: it ignores SIGTERM, which a pool whose other worker was killed would send and wait for."""
+        self.kill()
+
+
+class _Spawn(SpawnContext):
+    Process = _Worker
+
+
+SPAWN = _Spawn()
 
 
 class WorkerProcesses(ProcessPoolExecutor):
     """Spawned processes, since a forked child inherits thread pools that do not run.
 
-    They leave Ctrl-C to the parent and end with it, however it ends.
+    They leave Ctrl-C and SIGTERM to the parent and end with it, however it ends.
 
     Parameters
     ----------
@@ -39,7 +53,7 @@ class WorkerProcesses(ProcessPoolExecutor):
 
     def start(self) -> None:
         """Start all the workers and wait for the first; raise InputError if they die of it."""
-        with without_interrupt():  # the workers inherit this, or Ctrl-C during their imports would print tracebacks
+        with _stops_later():  # the workers inherit this, or Ctrl-C during their imports would print tracebacks
             ready = [self.submit(os.getpid) for _ in range(self.jobs)]  # one is started for each
         try:
             next(as_completed(ready)).result()
@@ -58,7 +72,10 @@ class WorkerProcesses(ProcessPoolExecutor):
 
 def _start_worker(prepare: Callable[..., None] | None, *arguments: Any) -> None:
     """Prepare a worker process, in it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for stop in STOPS:
+        signal.signal(stop, signal.SIG_IGN)  # one that came since the start is forgotten, too
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if prepare is not None:
         prepare(*arguments)
@@ -72,16 +89,16 @@ def _end_with_parent() -> None:
 
 
 @contextlib.contextmanager
-def without_interrupt() -> Iterator[None]:
-    """Ignore Ctrl-C in the block; what is started in it ignores it for good."""
-    if threading.current_thread() is not threading.main_thread():
+def _stops_later() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM wait until the block ends; what is started in it has them wait for good."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where a process is not told to end, but ended
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

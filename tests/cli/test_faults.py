@@ -1,12 +1,9 @@
-"""What befalls the command from outside: a reader that goes, a full disk, SIGTERM. What is finished is kept."""
+"""What befalls the command's output: a reader that goes, a full disk. What is finished is kept."""
 
-import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,43 +12,11 @@ import pytest
 
 import tinynet as tn
 from tests.experiments.test_suite import toy  # noqa: F401  one small experiment, alone in the suite
-from tinynet import cli, training
-from tinynet.experiments import runner, store
+from tinynet import cli
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals and limits of POSIX")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = ["--depth", "2", "--width", "60", "--batch-size", "20", "--momentum", "0.9"]
-
-
-class Watching(tn.Callback):
-    """In place of the progress bar."""
-
-    at, then = -1, staticmethod(lambda: None)
-
-    def __init__(self, run: tn.Run) -> None:
-        pass
-
-    def on_step(self, run: tn.Run) -> None:
-        if run.step == self.at:
-            type(self).at = -1  # once
-            type(self).then()
-
-    def close(self) -> None:
-        pass
-
-
-@pytest.fixture
-def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
-    def set_up(step: int, then: Callable[[], None]) -> None:
-        monkeypatch.setattr(training, "_Bar", Watching)
-        monkeypatch.setattr(Watching, "at", step)
-        monkeypatch.setattr(Watching, "then", staticmethod(then))
-
-    return set_up
-
-
-def terminate() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 # -- standard output ------------------------------------------------------------------------------------------
@@ -98,96 +63,6 @@ def test_output_that_was_closed_before_the_start_is_no_error() -> None:
     command = ["sh", "-c", 'exec "$0" -m tinynet list >&-', sys.executable]
     done = subprocess.run(command, cwd=ROOT, stderr=subprocess.PIPE, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
-
-
-# -- SIGTERM --------------------------------------------------------------------------------------------------
-
-
-def test_sigterm_while_training_saves_what_there_is(
-    idx_folder: Path, tmp_path: Path, at_step: Callable[..., None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "net.safetensors"
-    at_step(31, terminate)
-    assert cli.main(["train", *SMALL, "--steps", "60", "--data", str(idx_folder), "--out", str(out)]) == 143
-    assert "(interrupted)" in capsys.readouterr().out
-    assert tn.load(out).inputs == 36
-    assert tn.History.from_csv(out.with_suffix(".csv")).steps == list(range(3, 31, 3))
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-
-
-def test_a_callers_own_handler_of_sigterm_stays(
-    idx_folder: Path, tmp_path: Path, at_step: Callable[..., None]
-) -> None:
-    received: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, _: received.append(number))
-    try:
-        at_step(31, terminate)
-        out = str(tmp_path / "net.safetensors")
-        assert cli.main(["train", *SMALL, "--steps", "60", "--data", str(idx_folder), "--out", out]) == 0
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert received == [signal.SIGTERM]
-
-
-@pytest.mark.slow
-def test_a_program_that_trains_ends_by_sigterm_with_143_and_can_be_resumed(idx_folder: Path, tmp_path: Path) -> None:
-    run, out = tmp_path / "run", tmp_path / "net.safetensors"
-    endless = ["--steps", 10_000_000, "--checkpoint", run, "--checkpoint-every", 100, "--data", idx_folder]
-    command = [sys.executable, "-m", "tinynet", "train", *SMALL, *map(str, endless), "--out", str(out)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    seen: set[int] = set()
-    while len(seen) < 3 and process.poll() is None:  # a new file each time it is written
-        if run.exists():
-            seen.add(run.stat().st_mtime_ns)
-        time.sleep(0.02)
-    process.terminate()
-    printed, said = process.communicate(timeout=60)
-    assert process.returncode == 143
-    assert said == ""
-    assert "go on: tinynet train --resume" in printed
-    assert tn.load(out).inputs == tn.load(run).inputs == 36
-
-
-@pytest.mark.slow
-def test_sigterm_while_comparing_writes_what_was_recorded(
-    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    advance = runner._advance
-
-    class Bar:
-        def update(self, steps: int) -> None:
-            terminate()
-
-    monkeypatch.setattr(runner, "_advance", lambda bar, done: advance(Bar(), done))
-    endless = ["--steps", "10000000", "--seeds", "1", "--jobs", "2", "--data", str(idx_folder)]
-    assert cli.main(["compare", *SMALL[:6], *endless, "--out", str(tmp_path)]) == 143
-    runs = json.loads((tmp_path / "results.json").read_text())["runs"]
-    assert runs
-    assert all(run["interrupted"] and run["history"]["steps"] for run in runs)
-    assert (tmp_path / "report.html").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("toy")
-def test_sigterm_during_a_sweep_keeps_the_finished_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    keep, kept = store.Store.keep, []
-
-    def keep_two(self: store.Store, settings: store.Settings, made: dict[str, object]) -> None:
-        keep(self, settings, made)
-        kept.append(settings)
-        if len(kept) == 2:
-            terminate()
-
-    command = ["run", "toy", "--jobs", "1", "--out", str(tmp_path)]
-    with monkeypatch.context() as patch:
-        patch.setattr(store.Store, "keep", keep_two)
-        assert cli.main(command) == 143
-    assert capsys.readouterr().err == "tinynet run: interrupted\n"
-    assert len(list(tmp_path.rglob("RunSettings-*/*.json"))) == 2
-    assert cli.main(command) == 0
-    assert capsys.readouterr().err.endswith("2 kept from before\n")
 
 
 # -- a full disk ----------------------------------------------------------------------------------------------

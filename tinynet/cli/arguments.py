@@ -1,0 +1,91 @@
+"""Arguments that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from tinynet.errors import InputError
+from tinynet.models import DEEPEST
+
+if TYPE_CHECKING:
+    from tinynet.experiments.runs import RunSettings
+
+LARGEST = 999_999_999  # of counts: more units or steps than any machine can do
+
+
+def positive(text: str) -> int:
+    """Return a count."""
+    return _whole(text, 1, LARGEST)
+
+
+def depth(text: str) -> int:
+    """Return a number of hidden layers."""
+    return _whole(text, 1, DEEPEST)
+
+
+def seed(text: str) -> int:
+    """Return a seed."""
+    return _whole(text, 0, 2**63 - 1)
+
+
+def _whole(text: str, least: int, most: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:  # no number, or one of thousands of digits
+        value = -1
+    if not least <= value <= most:
+        shown = repr(text if len(text) <= 30 else f"{text[:30]}...")
+        at_most = f" and at most {most}" if value > most else ""
+        raise argparse.ArgumentTypeError(f"{shown} is not a whole number of at least {least}{at_most}")
+    return value
+
+
+def add_network(parser: argparse.ArgumentParser, *, deep: int, norm: str, norms: tuple[str, ...]) -> None:
+    """Add what a network and its training are made of; `settings` reads it."""
+    parser.add_argument("--depth", type=depth, default=deep, metavar="N", help="hidden layers (default: %(default)s)")
+    parser.add_argument("--width", type=positive, default=100, metavar="N", help="units of each (default: 100)")
+    parser.add_argument(
+        "--activation", default="sigmoid", metavar="NAME", help="such as relu, tanh (default: sigmoid)"
+    )
+    parser.add_argument(
+        "--init", metavar="NAME", help="such as he_normal, 'normal(0.05)' (default: what suits the activation)"
+    )
+    parser.add_argument("--norm", choices=norms, default=norm, help="normalization (default: %(default)s)")
+    parser.add_argument("--lr", type=float, default=0.1, metavar="RATE", help="learning rate (default: 0.1)")
+    parser.add_argument("--batch-size", type=positive, default=60, metavar="N", help="(default: 60)")
+    add_data(parser)
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add the data set, which `runs.load_data` reads."""
+    parser.add_argument("--data", metavar="DIR", help="a folder of IDX files (default: the bundled MNIST)")
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add what every command that prints results has."""
+    parser.add_argument("--json", action="store_true", help="print one JSON document, for programs")
+
+
+def settings(args: argparse.Namespace, steps: int) -> RunSettings:
+    """Return run settings; those that cannot train are refused before, not after, the training."""
+    from tinynet.experiments import runs
+
+    if args.norm == "batch" and args.batch_size < 2:
+        raise InputError("--batch-size must be at least 2 with batch normalization")
+    made = runs.RunSettings(
+        depth=args.depth,
+        width=args.width,
+        activation=args.activation,
+        init=args.init,
+        norm=None if args.norm == "none" else args.norm,
+        lr=args.lr,
+        momentum=getattr(args, "momentum", 0.0),
+        batch_size=args.batch_size,
+        steps=steps,
+        seed=getattr(args, "seed", 0),
+        data=args.data,
+        record_every=max(1, steps // 50),
+    )
+    made.sets()
+    return made

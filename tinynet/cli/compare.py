@@ -1,0 +1,87 @@
+"""`tinynet compare`: both arms side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinynet.cli.arguments import add_json, add_network, positive, settings
+from tinynet.cli.command import INTERRUPTED, Command
+from tinynet.cli.output import aligned, print_json
+
+if TYPE_CHECKING:
+    from tinynet.experiments.compare import Comparison
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_network(parser, deep=10, norm="batch", norms=("batch", "layer"))
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=positive, metavar="N", help="updates of each run (default: 5000)")
+    length.add_argument("--quick", action="store_true", help="500 steps: a first look in seconds")
+    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="pairs of runs (default: 3)")
+    parser.add_argument("--jobs", type=positive, metavar="N", help="worker processes (default: one a core)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("tinynet-compare"),
+        metavar="DIR",
+        help="folder for results (default: %(default)s)",
+    )
+    add_json(parser)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from tinynet import files
+    from tinynet.experiments import runner
+
+    base = settings(args, args.steps or (500 if args.quick else 5000))
+    out = files.writable_folder(args.out)
+    from tinynet.experiments import compare, results  # with matplotlib: only now, when the arguments are right
+
+    jobs = args.jobs or runner.available_cores()
+    comparison = compare.compare(base, args.norm, args.seeds, min(jobs, 2 * args.seeds))
+    if not comparison.results:
+        raise KeyboardInterrupt
+    if args.json:  # what is found is printed before it is written: the disk may be full
+        print_json({"command": args.command_line, **_document(comparison), "folder": str(out)})
+    else:
+        print(f"{aligned(comparison.table())}\n\n{comparison.verdict()}\n")
+    results.write(comparison, out, args.command_line)
+    if not args.json:
+        print(f"Plots and data: {out / 'report.html'}")
+    return INTERRUPTED if any(r.interrupted for r in comparison.results) else 0
+
+
+def _document(comparison: Comparison) -> dict[str, Any]:
+    """Return the table and verdict, and the figures they were computed from."""
+    document = comparison.as_json()
+    runs = [
+        {
+            "arm": made["arm"],
+            "seed": run.settings.seed,
+            "steps": run.history.steps[-1],
+            "train_loss": run.history.final("train_loss"),
+            "test_loss": run.history.final("validation_loss"),
+            "test_accuracy": run.history.final("validation_accuracy"),
+            "diverged": run.history.diverged,
+            "interrupted": run.interrupted,
+        }
+        for made, run in zip(document["runs"], comparison.results, strict=True)
+    ]
+    outcome, _, sentence = document["verdict"].partition(": ")  # as an experiment's verdict
+    return {**document, "verdict": {"outcome": outcome.lower(), "sentence": sentence}, "runs": runs}
+
+
+COMMAND = Command(
+    name="compare",
+    help="train both arms side by side and show what changed",
+    examples={
+        "a first look, in seconds": "tinynet compare --quick",
+        "where does the plain network fail?": "tinynet compare --activation relu --depth 20 --lr 0.3",
+        "how much does the initial scale matter?": "tinynet compare --init 'normal(0.01)' --activation tanh",
+        "layer normalization, as JSON": "tinynet compare --norm layer --quick --json",
+    },
+    arguments=_arguments,
+    run=_compare,
+)

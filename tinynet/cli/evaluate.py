@@ -1,0 +1,42 @@
+"""`tinynet evaluate`: a saved network on the test set."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tinynet.cli.arguments import add_data, add_json
+from tinynet.cli.command import Command
+from tinynet.cli.output import print_json
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a network that `tinynet train` saved")
+    add_data(parser)
+    add_json(parser)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from tinynet import training
+    from tinynet.experiments import runs
+    from tinynet.network import Network
+
+    net = Network.load(args.file)
+    loss, accuracy = training.evaluate(net, runs.load_data(args.data)[1])
+    if args.json:
+        print_json({"network": str(args.file), "test_loss": loss, "test_accuracy": accuracy})
+    else:
+        print(f"test loss {loss:.4f}, test accuracy {accuracy:.2%}")
+    return 0
+
+
+COMMAND = Command(
+    name="evaluate",
+    help="test a saved network",
+    examples={
+        "on MNIST's test set": "tinynet evaluate bn.safetensors",
+        "on that of a folder of IDX files": "tinynet evaluate bn.safetensors --data fashion",
+    },
+    arguments=_arguments,
+    run=_evaluate,
+)

@@ -1,0 +1,47 @@
+"""`tinynet export`: a saved network as an ONNX file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tinynet.cli.command import Command
+from tinynet.errors import InputError
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, metavar="FILE", help="a network that `tinynet train` saved")
+    parser.add_argument(
+        "out", type=Path, nargs="?", metavar="OUT", help="the ONNX file (default: beside FILE, with .onnx as its end)"
+    )
+
+
+def _export(args: argparse.Namespace) -> int:
+    from tinynet import files
+    from tinynet.network import Network
+    from tinynet.onnx import to_onnx
+
+    if args.out is None and args.file.suffix == ".onnx":
+        raise InputError(f"{args.file}: name the saved network first: tinynet export net.safetensors {args.file}")
+    net = Network.load(args.file)
+    out: Path = args.file.with_suffix(".onnx") if args.out is None else args.out
+    if out.suffix != ".onnx":  # nor can it be the network itself
+        raise InputError(f"{out}: the name must end in .onnx")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; name a file such as {out / 'net.onnx'}")
+    files.writable_folder(out.parent)
+    to_onnx(net, out)
+    print(f"model: {out}, input (batch, {net.inputs}) {net.dtype}, output (batch, {net.outputs})")
+    return 0
+
+
+COMMAND = Command(
+    name="export",
+    help="write a saved network as an ONNX file, which other programs run",
+    examples={
+        "beside it, as bn.onnx": "tinynet export bn.safetensors",
+        "under another name": "tinynet export bn.safetensors mnist.onnx",
+    },
+    arguments=_arguments,
+    run=_export,
+)

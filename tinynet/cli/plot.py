@@ -1,0 +1,46 @@
+"""`tinynet plot`: saved runs' convergence curves."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tinynet.cli.command import Command
+from tinynet.errors import InputError
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="a history (.csv, .json), or a saved network beside one"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("curves.png"), metavar="FILE", help="PNG, SVG or PDF (default: %(default)s)"
+    )
+
+
+def _plot(args: argparse.Namespace) -> int:
+    from tinynet import files
+    from tinynet.experiments import results
+
+    formats = (".png", ".svg", ".pdf")
+    if args.out.suffix not in formats:
+        raise InputError(f"{args.out}: the name must end in {', '.join(formats)}")
+    for path in (args.out, *args.runs):
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; name a file")
+    files.writable_folder(args.out.parent)
+    results.plot_histories(args.runs, args.out)
+    print(f"curves: {args.out}")
+    return 0
+
+
+COMMAND = Command(
+    name="plot",
+    help="draw saved runs' convergence curves over each other",
+    examples={
+        "two runs that `tinynet train` saved": "tinynet plot bn.csv plain.csv",
+        "as a vector graphic, by the networks' names": "tinynet plot bn.safetensors --out curves.svg",
+    },
+    arguments=_arguments,
+    run=_plot,
+)

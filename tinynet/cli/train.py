@@ -1,0 +1,176 @@
+"""`tinynet train`: one network, saved, with its history; checkpoints on the way."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tinynet.cli.arguments import add_json, add_network, positive, seed, settings
+from tinynet.cli.command import INTERRUPTED, Command
+from tinynet.cli.output import one_line, print_json
+from tinynet.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tinynet.history import History
+    from tinynet.network import Network
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    add_network(parser, deep=3, norm="batch", norms=("batch", "layer", "none"))
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--epochs", type=positive, metavar="N", help="passes over the data (default: 5)")
+    length.add_argument("--steps", type=positive, metavar="N", help="updates, in place of epochs")
+    parser.add_argument("--momentum", type=float, default=0.0, metavar="M", help="of SGD (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of weights and batches (default: 0)")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("net.safetensors"),
+        metavar="FILE",
+        help="the network; its history goes beside it as .csv (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, metavar="FILE", help="write there, now and then, all it takes to resume"
+    )
+    parser.add_argument(
+        "--checkpoint-every", type=positive, metavar="N", help="steps between checkpoints (default: a 20th of all)"
+    )
+    parser.add_argument(
+        "--resume", type=Path, metavar="FILE", help="go on from a checkpoint, with the settings it holds"
+    )
+    add_json(parser)
+
+
+def _train(args: argparse.Namespace) -> int:
+    from tinynet import files
+
+    if args.out.is_dir():
+        raise InputError(f"{args.out}: is a folder; name a file such as {args.out / 'net.safetensors'}")
+    checkpoint = args.resume or args.checkpoint
+    if checkpoint and checkpoint.resolve() == args.out.resolve():
+        raise InputError(f"{checkpoint}: the network goes there (--out); name another file for checkpoints")
+    net, history, go = _resumed(args) if args.resume else _new(args)
+    files.writable_folder(args.out.parent)
+    code, unwritten = 0, []
+    try:
+        go()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    except OSError as error:  # the checkpoints' disk is full, say: what was trained is saved all the same
+        if not history.steps:
+            raise OSError(one_line(error, checkpoint)) from None
+        unwritten.append(one_line(error, checkpoint))
+    written: dict[str, Path] = {}
+    for what, write, path in (
+        ("network", net.save, args.out),
+        ("history", history.to_csv, args.out.with_suffix(".csv")),
+    ):
+        try:
+            write(path)
+            written[what] = path
+        except OSError as error:
+            unwritten.append(one_line(error, path))
+    go_on = None
+    if (code or unwritten) and checkpoint and checkpoint.exists():
+        data = ["--data", args.data] if args.data else []
+        go_on = shlex.join(["tinynet", "train", "--resume", str(checkpoint), *data, "--out", str(args.out)])
+    if args.json:
+        print_json(_document(history, interrupted=bool(code), written=written, go_on=go_on))
+    else:
+        _print(history, interrupted=bool(code), written=written, go_on=go_on)
+    if unwritten:
+        raise OSError("; ".join(unwritten))
+    return code
+
+
+def _new(args: argparse.Namespace) -> tuple[Network, History, Callable[[], object]]:
+    """Return a new network, its history, and what trains it."""
+    from tinynet import checkpoint, training
+    from tinynet.experiments import runs
+    from tinynet.history import History
+    from tinynet.optimizers import SGD
+
+    made = settings(args, args.steps or 1)
+    train, test = runs.load_data(args.data)
+    net, history = made.network(train), History()
+    checkpoint.describe(net.nodes, net.dtype)  # one that no file can hold is refused before it is trained
+    go = functools.partial(
+        training.fit,
+        net,
+        train,
+        validation=test,
+        optimizer=SGD(args.lr, momentum=args.momentum),
+        steps=args.steps or (args.epochs or 5) * -(-len(train) // args.batch_size),
+        batch_size=args.batch_size,
+        seed=args.seed,
+        progress=True,
+        history=history,
+        checkpoint=args.checkpoint,
+        checkpoint_every=args.checkpoint_every,
+    )
+    return net, history, go
+
+
+def _resumed(args: argparse.Namespace) -> tuple[Network, History, Callable[[], object]]:
+    """Return a checkpoint's network, its history, and what trains it to its end."""
+    from tinynet import resuming, training
+    from tinynet.experiments import runs
+
+    _check_beside_resume(args)
+    train, test = runs.load_data(args.data)
+    run, plan = resuming.reopen(args.resume, train, test)
+    return run.net, run.history, functools.partial(training.go_on, run, plan, progress=True)
+
+
+def _check_beside_resume(args: argparse.Namespace) -> None:
+    """Raise InputError if an option was given that the checkpoint has settled."""
+    parser = argparse.ArgumentParser(add_help=False)
+    _arguments(parser)
+    usual = vars(parser.parse_args([]))
+    free = {"resume", "data", "out", "json"}
+    for name in usual.keys() - free:
+        if getattr(args, name) != usual[name]:
+            raise InputError(f"--{name.replace('_', '-')}: the checkpoint has its own; beside --resume leave it out")
+
+
+def _print(history: History, *, interrupted: bool, written: dict[str, Path], go_on: str | None) -> None:
+    if history.diverged:
+        print(f"diverged after {history.steps[-1]} steps: the loss is no longer finite; try a smaller --lr")
+    elif history.steps:
+        accuracy = history.final("validation_accuracy")
+        print(f"{history.steps[-1]} steps, test accuracy {accuracy:.2%}{' (interrupted)' if interrupted else ''}")
+    if written:
+        print(", ".join(f"{what}: {path}" for what, path in written.items()))
+    if go_on:
+        print(f"go on: {go_on}")
+
+
+def _document(history: History, *, interrupted: bool, written: dict[str, Path], go_on: str | None) -> dict[str, Any]:
+    return {
+        "steps": history.steps[-1] if history.steps else 0,
+        "train_loss": history.final("train_loss"),
+        "test_loss": history.final("validation_loss"),
+        "test_accuracy": history.final("validation_accuracy"),
+        "diverged": history.diverged,
+        "interrupted": interrupted,
+        **{what: str(written[what]) if what in written else None for what in ("network", "history")},
+        "go_on": go_on,
+    }
+
+
+COMMAND = Command(
+    name="train",
+    help="train one network and save it",
+    examples={
+        "a network, and its history in bn.csv": "tinynet train --epochs 5 --out bn.safetensors",
+        "one that can be stopped at any time": "tinynet train --epochs 20 --checkpoint run.safetensors",
+        "and goes on to the same weights, bit by bit": "tinynet train --resume run.safetensors",
+    },
+    arguments=_arguments,
+    run=_train,
+)
