@@ -1,10 +1,17 @@
+import inspect
+import io
+import itertools
 import xml.etree.ElementTree
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
+import matplotlib.style
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 
 import tinynet as tn
 from tinynet import plots
@@ -99,3 +106,190 @@ def test_a_saved_figure_is_the_same_file_each_time(tmp_path: Path) -> None:
         xml.etree.ElementTree.parse(svg)
         contents.append((png.read_bytes(), svg.read_bytes()))
     assert contents[0] == contents[1]
+
+
+# -- one run -----------------------------------------------------------------------------------------------------
+
+
+def points(ax: Axes) -> dict[str, list[list[float]]]:
+    return {str(line.get_label()): line.get_xydata().tolist() for line in ax.lines}
+
+
+def test_the_losses_of_a_run_are_drawn_at_their_steps(ax: Axes) -> None:
+    run = tn.History([10, 20], [2.0, 1.0], [1.5, 0.5], [0.5, 0.75], [0.1, 0.1])
+    assert plots.history(run, ax) is ax
+    assert points(ax) == {"training loss": [[10, 2], [20, 1]], "validation loss": [[10, 1.5], [20, 0.5]]}
+    assert ax.get_yscale() == "linear"
+
+
+def test_the_accuracy_of_a_run_is_drawn_in_the_style_of_its_validation_loss(ax: Axes) -> None:
+    run = tn.History([10, 20], [2.0, 1.0], [1.5, 0.5], [0.5, 0.75], [0.1, 0.1])
+    plots.history(run, ax, measure="accuracy")
+    assert points(ax) == {"validation accuracy": [[10, 0.5], [20, 0.75]]}
+    assert ax.get_ylim() == (0, 1)
+    other = plots.history(run, plots.figure()[1][0]).lines[1]
+    assert (other.get_color(), other.get_linestyle()) == (ax.lines[0].get_color(), ax.lines[0].get_linestyle())
+
+
+def test_a_run_that_diverged_says_when_and_ends_in_a_cross(ax: Axes) -> None:
+    nan = float("nan")
+    run = tn.History([10, 20, 30], [2.0, 5.0, float("inf")], [1.5, 6.0, nan], [0.5, 0.1, nan], [9.0] * 3, True)
+    plots.history(run, ax)
+    assert points(ax)["diverged at step 30"] == [[20, 5], [20, 6]]
+
+
+def test_a_run_without_a_finite_loss_is_drawn_too(ax: Axes) -> None:
+    nan = float("nan")
+    plots.history(tn.History([1], [nan], [nan], [nan], [9.0], True), ax)
+    assert labels(ax) == ["diverged at step 1"]
+    plots.history(tn.History(), plots.figure()[1][0])
+
+
+@pytest.mark.parametrize(("smallest", "scale"), [(0.02, "linear"), (0.019, "log"), (0.0, "linear")])
+def test_losses_over_more_than_two_powers_of_ten_are_on_a_log_axis(ax: Axes, smallest: float, scale: str) -> None:
+    plots.history(tn.History([1, 2], [2.0, smallest], [1.0, 1.0], [0.5, 0.5], [0.1, 0.1]), ax)
+    assert ax.get_yscale() == scale
+
+
+# -- every function ------------------------------------------------------------------------------------------------
+
+ARMS = {f"arm {k}": ([1.0, 2.0], np.array([[0.1, 0.2], [0.3, 0.4]]) + k / 20) for k in range(7)}
+CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {  # every function that draws, and what it could be given
+    "curves": (({name: [history([0.1 * k, 0.5])] for k, name in enumerate(ARMS)},), {}),
+    "dots": (({"train": {"plain": [0.1, 0.2]}, "test": {"plain": [0.3]}},), {"ylabel": "y"}),
+    "draw_graph": ((tn.mlp(4, [3, 3], 2, norm="batch", seed=0).describe(),), {}),
+    "gradient_by_layer": ((ARMS,), {}),
+    "gradient_over_training": (([0, 10], np.full((2, 5), 0.1)), {}),
+    "heat_map": (([1, 2], [1, 2], np.array([[0.1, 0.2], [0.3, np.nan]])), {"xlabel": "x", "ylabel": "y"}),
+    "histograms": (([0, 1, 2], np.array([[1, 2], [3, 4]])), {"xlabel": "x"}),
+    "history": ((history([0.5, 0.6]),), {}),
+    "lines_with_bands": ((ARMS,), {"xlabel": "x", "ylabel": "y", "theory": {"theory": ([1.0, 2.0], [0.1, 0.2])}}),
+    "percentiles": (([0, 10], np.array([0, 1]), np.array([2, 3]), np.array([4, 5])), {}),
+}
+DRAW: list[Callable[..., Axes]] = [getattr(plots, name) for name in CALLS]
+OWN_STYLE: Any = [
+    "dark_background",
+    {"font.size": 5, "grid.alpha": 1, "lines.linewidth": 9, "savefig.facecolor": "auto"},
+]
+OTHERS = {"axes_or_new", "figure", "positive", "save", "styled"}
+
+
+def test_every_public_function_is_among_those_tried_here() -> None:
+    found = {name for name, _ in inspect.getmembers(plots, inspect.isfunction) if not name.startswith("_")}
+    assert found == CALLS.keys() | OTHERS
+
+
+@pytest.mark.parametrize("draw", DRAW)
+def test_a_plot_goes_on_the_axes_that_are_given_and_these_come_back(draw: Callable[..., Axes], ax: Axes) -> None:
+    assert inspect.signature(draw).parameters["ax"].default is None
+    arguments, options = CALLS[draw.__name__]
+    with matplotlib.style.context(OWN_STYLE):
+        before = dict(mpl.rcParams)
+        assert draw(*arguments, ax=ax, **options) is ax
+        assert dict(mpl.rcParams) == before
+    assert ax.has_data() or ax.texts
+
+
+def picture(draw: Callable[..., Axes]) -> bytes:
+    """Draw on new axes of pyplot, as in a notebook, and return the PNG."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    arguments, options = CALLS[draw.__name__]
+    ax, file = draw(*arguments, **options), io.BytesIO()
+    ax.figure.savefig(file, format="png", dpi=25)
+    plt.close("all")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("draw", [plots.curves, plots.heat_map, plots.draw_graph])
+def test_a_plot_looks_the_same_whatever_the_users_own_style(draw: Callable[..., Axes]) -> None:
+    usual = picture(draw)
+    with matplotlib.style.context(OWN_STYLE):
+        assert picture(draw) == usual
+
+
+# -- colours -------------------------------------------------------------------------------------------------------
+
+# G. Machado, M. Oliveira, L. Fernandes: A physiologically-based model for simulation of color vision deficiency, IEEE
+# Transactions on Visualization and Computer Graphics 15 (2009), severity 1; for linear RGB
+VISION = {
+    "usual": np.eye(3),
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritanopia": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+CLEAR = 15  # in CIELAB, where 2.3 is a difference that is just seen
+
+
+def lab(color: Any, vision: Any = VISION["usual"]) -> np.ndarray[Any, Any]:
+    """Return CIELAB lightness, a and b of an sRGB colour as it is seen."""
+    c = np.array(to_rgb(color))
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
+    t = XYZ @ np.clip(np.asarray(vision) @ linear, 0, 1) / XYZ.sum(axis=1)
+    f = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize(("color", "expected"), [("white", (100, 0, 0)), ("red", (53.24, 80.09, 67.20))])
+def test_lab_has_the_published_values(color: str, expected: tuple[float, ...]) -> None:
+    np.testing.assert_allclose(lab(color), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_white_is_white_to_everyone(vision: str) -> None:
+    np.testing.assert_allclose(np.sum(VISION[vision], axis=1), 1, atol=2e-6)
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("name", ["curves", "gradient_by_layer", "lines_with_bands"])
+def test_lines_of_one_plot_differ_in_colour_however_colours_are_seen(ax: Axes, name: str, vision: str) -> None:
+    arguments, options = CALLS[name]
+    getattr(plots, name)(*arguments, ax=ax, **(options | {"theory": None} if "theory" in options else options))
+    colors = {to_hex(line.get_color()) for line in ax.lines}
+    assert len(colors) == len(ARMS)
+    distances = [
+        np.linalg.norm(lab(a, VISION[vision]) - lab(b, VISION[vision])) for a, b in itertools.combinations(colors, 2)
+    ]
+    assert min(distances) > CLEAR
+
+
+@pytest.mark.parametrize("name", ["curves", "gradient_by_layer", "lines_with_bands"])
+def test_lines_of_one_plot_that_differ_in_colour_alone_differ_in_a_grey_print_too(ax: Axes, name: str) -> None:
+    arguments, options = CALLS[name]
+    getattr(plots, name)(*arguments, ax=ax, **options)
+    assert len(ax.lines) >= len(ARMS)
+    for a, b in itertools.combinations(ax.lines, 2):
+        if (a.get_linestyle(), a.get_linewidth()) == (b.get_linestyle(), b.get_linewidth()):
+            assert abs(lab(a.get_color())[0] - lab(b.get_color())[0]) > CLEAR, (a.get_label(), b.get_label())
+
+
+def test_crosses_of_two_arms_are_told_apart_without_colour(ax: Axes) -> None:
+    plots.curves({name: [history([0.5, float("nan")], diverged=True)] for name in list(ARMS)[:4]}, ax)
+    crosses = [line for line in ax.lines if line.get_marker() in ("X", "P")]
+    looks = {(line.get_marker(), to_hex(line.get_markerfacecolor()) == "#ffffff") for line in crosses}
+    assert len(looks) == len(crosses) == 4
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_layers_over_training_go_from_dark_to_light_however_colours_are_seen(ax: Axes, vision: str) -> None:
+    plots.gradient_over_training([0, 10], np.full((2, 10), 0.1), ax)
+    lightness = [lab(line.get_color(), VISION[vision])[0] for line in ax.lines]
+    assert min(np.diff(lightness)) > 0
+    assert lightness[-1] - lightness[0] > 50
+
+
+@pytest.mark.parametrize("vision", VISION)
+def test_a_heat_maps_cells_go_from_dark_to_light_however_colours_are_seen(ax: Axes, vision: str) -> None:
+    arguments, options = CALLS["heat_map"]
+    plots.heat_map(*arguments, ax=ax, **options)
+    shades = ax.collections[0].get_cmap()(np.linspace(0, 1, 20))[:, :3]
+    assert min(np.diff([lab(shade, VISION[vision])[0] for shade in shades])) > 1
+
+
+def test_kinds_of_dots_have_marks_of_their_own(ax: Axes) -> None:
+    plots.dots({kind: {"plain": [0.1]} for kind in "abcd"}, ax, ylabel="y")
+    assert len({line.get_marker() for line in ax.lines}) == 4

@@ -7,7 +7,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from tinynet import files
 from tinynet.errors import FileFormatError
@@ -116,6 +116,31 @@ class History:
         """Return the last entry of a column, nan if there is no record."""
         column = getattr(self, name)
         return float(column[-1]) if column else math.nan
+
+    # -- to look at ---------------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        if not self.steps:
+            return "History: no record"
+        records = f"{len(self.steps)} record{'s' if len(self.steps) > 1 else ''}"
+        columns = {"training loss": "train_loss", "validation loss": "validation_loss"}
+        columns["validation accuracy"] = "validation_accuracy"
+        last = [
+            f"{words} {self.final(name):.4g}" for words, name in columns.items() if not math.isnan(self.final(name))
+        ]
+        end = f"diverged at step {self.steps[-1]}" if self.diverged else f"step {self.steps[-1]}"
+        return ", ".join([f"History: {records}, {end}", *last])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """Show one line in IPython; ``repr`` has every digit."""
+        printer.text(str(self))
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
+        """Show the curves in a notebook."""
+        from tinynet import display
+
+        accuracy = any(map(math.isfinite, self.validation_accuracy))
+        return display.png(display.history_figure(self, accuracy=accuracy)) if self.steps else None
 
 
 COLUMNS = ("steps", "train_loss", "validation_loss", "validation_accuracy", "lr")

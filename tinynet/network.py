@@ -342,6 +342,11 @@ class Network:
         """Print a table of the layers: what each reads, its outputs, its parameters."""
         print(self)
 
+    def _repr_html_(self) -> str:
+        from tinynet import display
+
+        return display.network_html(type(self).__name__, self.describe(), str(self.dtype))
+
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the layer graph with matplotlib and return the axes."""
         from tinynet import plots

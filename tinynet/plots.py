@@ -1,69 +1,45 @@
-"""Histories and probes -> matplotlib axes (the only matplotlib import).
+"""Histories, probes and results -> matplotlib axes.
 
-Every function draws on the axes it is given, or on new ones, and returns them. Colours are from Okabe and Ito's
-set, which the colour-blind can tell apart; line styles differ too, so that a plot survives a grey print.
+Every function draws on the axes it is given, or on new ones, and returns them; see `tinynet.style` for how they look.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from tinynet import files
-from tinynet.history import History
+from tinynet.drawing import draw_graph as draw_graph
+from tinynet.style import COLORS, LINES, axes_or_new, styled
+from tinynet.style import SIZE as SIZE
+from tinynet.style import STYLE as STYLE
+from tinynet.style import figure as figure
+from tinynet.style import save as save
 from tinynet.typing import Array
 
-COLORS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
-LINES = ["--", "-", "-.", ":"]
-STYLE: Any = {  # readable from the back of a room
-    "font.size": 16,
-    "axes.titlesize": 20,
-    "legend.fontsize": 15,
-    "axes.grid": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.alpha": 0.3,
-    "lines.linewidth": 2.5,
-    "legend.framealpha": 0.9,
-    "svg.hashsalt": "tinynet",  # the same plot gives the same file
-}
-SIZE = (10.0, 6.0)
 HALO = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}  # under text on lines
+FEW = 30  # records: each has a mark
+DECADES = 2  # of losses that ask for a log axis
 
 
-def figure(columns: int = 1) -> tuple[Figure, list[Axes]]:
-    """Return a figure outside pyplot, for files, with axes side by side on one scale."""
-    with mpl.rc_context(STYLE):
-        fig = Figure(figsize=(SIZE[0] * (1 if columns == 1 else 0.7 * columns), SIZE[1]), layout="constrained")
-        axes = fig.subplots(1, columns, sharey=True, squeeze=False)
-    return fig, list(axes[0])
+class Recorded(Protocol):
+    """What is drawn of a run; a `tinynet.History` has it."""
 
-
-def save(fig: Figure, path: Path) -> list[Path]:
-    """Write the figure as PNG and SVG under ``path`` with those endings, whole or not at all; return both."""
-    paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
-    with mpl.rc_context(STYLE):
-        with files.replacing(paths[0]) as temporary:
-            fig.savefig(temporary, dpi=120, format="png")
-        with files.replacing(paths[1]) as temporary:
-            fig.savefig(temporary, metadata={"Date": None}, format="svg")
-    return paths
-
-
-def _axes(ax: Axes | None) -> Axes:
-    if ax is not None:
-        return ax
-    import matplotlib.pyplot as plt
-
-    with mpl.rc_context(STYLE):
-        return plt.subplots(figsize=SIZE, layout="constrained")[1]
+    @property
+    def steps(self) -> Sequence[int]: ...  # noqa: D102
+    @property
+    def train_loss(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def validation_loss(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def validation_accuracy(self) -> Sequence[float]: ...  # noqa: D102
+    @property
+    def diverged(self) -> bool: ...  # noqa: D102
 
 
 def _band(ax: Axes, x: Sequence[int], rows: Array, k: int, label: str) -> None:
@@ -74,12 +50,19 @@ def _band(ax: Axes, x: Sequence[int], rows: Array, k: int, label: str) -> None:
         ax.fill_between(x, rows.min(axis=0), rows.max(axis=0), color=color, alpha=0.2, linewidth=0)
 
 
+def _crosses(ax: Axes, x: Sequence[float], y: Sequence[float], k: int, color: str, label: str) -> None:
+    """Draw the k-th kind of crosses: upright or not, full or hollow."""
+    fill = color if k % 4 < 2 else "white"
+    style: Any = {"color": color, "markerfacecolor": fill, "markersize": 14, "clip_on": False}
+    ax.plot(x, y, "XP"[k % 2], label=label, zorder=3, **style)
+
+
 def _band_note(runs: int) -> str:
     return f"line: median, band: all {runs} seeds" if runs > 1 else "one seed"
 
 
-@mpl.rc_context(STYLE)
-def curves(arms: Mapping[str, Sequence[History]], ax: Axes | None = None, *, title: str = "Convergence") -> Axes:
+@styled()
+def curves(arms: Mapping[str, Sequence[Recorded]], ax: Axes | None = None, *, title: str = "Convergence") -> Axes:
     """Draw test accuracy against steps, one line an arm with a band over its runs; a diverged run ends in a cross.
 
     Parameters
@@ -89,7 +72,7 @@ def curves(arms: Mapping[str, Sequence[History]], ax: Axes | None = None, *, tit
     ax : Axes, optional
     title : str
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     for k, (name, histories) in enumerate(arms.items()):
         whole = [h for h in histories if not h.diverged and h.steps]
         color = COLORS[k % len(COLORS)]
@@ -105,7 +88,7 @@ def curves(arms: Mapping[str, Sequence[History]], ax: Axes | None = None, *, tit
             ends = [h.steps[-1] for h in diverged]
             last = [h.validation_accuracy[-2] if len(h.steps) > 1 else 0.0 for h in diverged]
             label = f"{name}: {len(diverged)} of {len(histories)} runs diverged"
-            ax.plot(ends, last, "X", color=color, markersize=14, label=label, clip_on=False)
+            _crosses(ax, ends, last, k, color, label)
     ax.set(xlabel="step (one update each)", ylabel="test accuracy", title=title, ylim=(0, 1))
     ax.set_xlim(left=0)
     ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -113,7 +96,50 @@ def curves(arms: Mapping[str, Sequence[History]], ax: Axes | None = None, *, tit
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled()
+def history(
+    run: Recorded, ax: Axes | None = None, *, measure: Literal["loss", "accuracy"] = "loss", title: str = ""
+) -> Axes:
+    """Draw the loss or the accuracy of one run against steps; a diverged run ends in a cross.
+
+    Parameters
+    ----------
+    run : History
+    ax : Axes, optional
+    measure : {"loss", "accuracy"}
+        The losses are on a log axis if they go through more than two powers of ten.
+    title : str
+    """
+    ax = axes_or_new(ax)
+    lines = {"validation accuracy": (1, run.validation_accuracy)}  # in the same style as the validation loss
+    if measure == "loss":
+        lines = {"training loss": (0, run.train_loss), "validation loss": (1, run.validation_loss)}
+    drawn: list[float] = []
+    ends: list[tuple[float, float]] = []
+    for label, (k, column) in lines.items():
+        known = [(step, value) for step, value in zip(run.steps, column, strict=True) if math.isfinite(value)]
+        if known:
+            steps, values = zip(*known, strict=True)
+            mark = "o" if len(known) <= FEW else ""
+            ax.plot(steps, values, LINES[k], color=COLORS[k], marker=mark, label=label)
+            drawn += values
+            ends.append(known[-1])
+    if run.diverged:
+        last, at = zip(*ends, strict=True) if ends else ((), ())
+        _crosses(ax, last, at, 0, "black", f"diverged at step {run.steps[-1]}")
+    ax.set(xlabel="step (one update each)", ylabel=measure, title=title)
+    ax.set_xlim(left=0)
+    if measure == "accuracy":
+        ax.set_ylim(0, 1)
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    elif drawn and 0 < 10**DECADES * min(drawn) < max(drawn):
+        ax.set_yscale("log")
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(loc="best")
+    return ax
+
+
+@styled()
 def gradient_by_layer(
     arms: Mapping[str, tuple[Sequence[int], Array]], ax: Axes | None = None, *, title: str = ""
 ) -> Axes:
@@ -126,7 +152,7 @@ def gradient_by_layer(
     ax : Axes, optional
     title : str
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     for k, (name, (layers, gradients)) in enumerate(arms.items()):
         _band(ax, layers, positive(gradients), k, f"{name} ({_band_note(len(gradients))})")
     ax.set(xlabel="hidden layer (1 is next to the data)", ylabel="gradient, RMS per weight", title=title)
@@ -137,7 +163,7 @@ def gradient_by_layer(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def gradient_over_training(steps: Sequence[int], gradients: Array, ax: Axes | None = None, *, title: str = "") -> Axes:
     """Draw every hidden layer's gradient over training on a log axis, from dark (first layer) to light (last).
 
@@ -149,7 +175,7 @@ def gradient_over_training(steps: Sequence[int], gradients: Array, ax: Axes | No
     ax : Axes, optional
     title : str
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     layers = gradients.shape[1]
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.9, layers))
     for k in range(layers):
@@ -163,7 +189,7 @@ def gradient_over_training(steps: Sequence[int], gradients: Array, ax: Axes | No
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def percentiles(
     steps: Sequence[int], p15: Array, p50: Array, p85: Array, ax: Axes | None = None, *, title: str = ""
 ) -> Axes:
@@ -176,7 +202,7 @@ def percentiles(
     ax : Axes, optional
     title : str
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     third = len(steps) // 3
     for values, line, color, label in (
         (p85, "--", COLORS[1], "85th percentile"),
@@ -196,70 +222,7 @@ def positive(values: Array) -> Array:
     return np.where(values > 0, values, np.nan)
 
 
-@mpl.rc_context(STYLE)
-def draw_graph(rows: Sequence[tuple[str, str, tuple[str, ...], int, int]], ax: Axes | None = None) -> Axes:
-    """Draw a layer graph from the rows of `Network.describe`: the data at the top, an arrow for what is read."""
-    level: dict[str, int] = {}
-    for name, _, reads, _, _ in rows:
-        level[name] = max((level[r] + 1 for r in reads), default=0)
-    across = _columns(rows, level)
-    depth, breadth = max(level.values()) + 1, max(across.values()) + 1
-    if ax is None:
-        import matplotlib.pyplot as plt
-
-        ax = plt.subplots(figsize=(3.5 * breadth, 0.75 * depth + 0.3), layout="constrained")[1]
-    place = {name: (across[name], -level[name]) for name in level}
-    for name, settings, reads, outputs, _ in rows:
-        x, y = place[name]
-        kind = settings.split("(")[0]
-        ax.text(
-            x,
-            y,
-            f"input: {outputs}" if name == "input" else f"{kind} {name.split('_')[-1]}: {outputs}",
-            ha="center",
-            va="center",
-            fontsize=12,
-            bbox={"boxstyle": "round,pad=0.4", "facecolor": _fill(kind), "edgecolor": "black"},
-        )
-        for read in reads:
-            start, end, bend = _arrow(place[read], place[name])
-            style = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "connectionstyle": f"arc3,rad={bend}"}
-            ax.annotate("", end, start, arrowprops=style | {"color": "black", "linewidth": 1.5}, zorder=0)
-    ax.set_xlim(-0.6, breadth - 0.4)
-    ax.set_ylim(-depth + 0.4, 0.6)
-    ax.set_axis_off()
-    return ax
-
-
-def _arrow(source: tuple[int, int], target: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float], float]:
-    """Return start, end and bend of an arrow between two boxes: down, or into the side past what stands between."""
-    (from_x, from_y), (x, y) = source, target
-    if from_y - y == 1:
-        return (from_x, from_y - 0.23), (x, y + 0.25), 0.0
-    if from_x == x:
-        return (from_x - 0.12, from_y), (x - 0.16, y), 0.45
-    return (from_x, from_y - 0.23), (x + (0.2 if from_x > x else -0.2), y), 0.0
-
-
-def _columns(rows: Sequence[tuple[str, str, tuple[str, ...], int, int]], level: Mapping[str, int]) -> dict[str, int]:
-    """Return where each node stands from left to right: below the first it reads, or right of that if it is taken."""
-    column: dict[str, int] = {}
-    taken: set[tuple[int, int]] = set()
-    for name, _, reads, _, _ in rows:
-        at = column[reads[0]] if reads else 0
-        while (at, level[name]) in taken:
-            at += 1
-        column[name] = at
-        taken.add((at, level[name]))
-    return column
-
-
-def _fill(kind: str) -> str:
-    tints = {"Dense": "#cfe3f1", "BatchNorm": "#f8dcc8", "LayerNorm": "#f8dcc8", "Input": "#eeeeee"}
-    return tints.get(kind, "#d9efe6" if kind not in ("Add", "Concat") else "#ffffff")
-
-
-@mpl.rc_context(STYLE)
+@styled()
 def lines_with_bands(
     arms: Mapping[str, tuple[Sequence[float], Array]],
     ax: Axes | None = None,
@@ -290,7 +253,7 @@ def lines_with_bands(
     crosses : mapping of str to (x, y), optional
         What is marked with a cross, such as diverged runs; in the colour of the arm whose name it begins with.
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     ax.set_xscale("log" if logx else "linear")
     ax.set_yscale("log" if logy else "linear")
     for k, (label, (x, y)) in enumerate((theory or {}).items()):
@@ -311,14 +274,14 @@ def lines_with_bands(
         ax.plot(x, middle, line, color=color, label=f"{name} ({_band_note(len(rows))})", marker="o")
         ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
     for label, (x, y) in (crosses or {}).items():
-        color = next((c for name, c in colors.items() if label.startswith(name)), "black")
-        ax.plot(x, y, "X", color=color, markersize=14, label=label, clip_on=False)
+        own = next((k for k, name in enumerate(arms) if label.startswith(name)), None)
+        _crosses(ax, x, y, own or 0, "black" if own is None else COLORS[own % len(COLORS)], label)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     ax.legend(loc="best")
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def dots(
     groups: Mapping[str, Mapping[str, Sequence[float]]],
     ax: Axes | None = None,
@@ -339,7 +302,7 @@ def dots(
     percent : bool
         Write shares as percentages.
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     names = list(dict.fromkeys(name for arms in groups.values() for name in arms))
     for k, (kind, arms) in enumerate(groups.items()):
         color, label = COLORS[k % len(COLORS)], f"{kind} (dot: one seed, bar: median)"
@@ -359,7 +322,7 @@ def dots(
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def histograms(edges: Sequence[float], counts: Array, ax: Axes | None = None, *, xlabel: str, title: str = "") -> Axes:
     """Draw the histogram of each layer's values above one another, the layer next to the data at the bottom.
 
@@ -372,7 +335,7 @@ def histograms(edges: Sequence[float], counts: Array, ax: Axes | None = None, *,
     ax : Axes, optional
     xlabel, title : str
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(counts)))
     for layer, (row, shade) in enumerate(zip(counts, shades, strict=True), start=1):
         height = layer + 0.85 * np.asarray(row) / max(np.max(row), 1)
@@ -386,7 +349,7 @@ def histograms(edges: Sequence[float], counts: Array, ax: Axes | None = None, *,
     return ax
 
 
-@mpl.rc_context(STYLE)
+@styled()
 def heat_map(
     x: Sequence[float],
     y: Sequence[float],
@@ -410,7 +373,7 @@ def heat_map(
     colorbar : str
         What the colours are; without it there is no colour bar.
     """
-    ax = _axes(ax)
+    ax = axes_or_new(ax)
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), vmin=0, vmax=1, cmap="cividis", rasterized=True)
     rows, columns = np.nonzero(~np.isfinite(values))
     ax.plot(columns + 0.5, rows + 0.5, "x", color=COLORS[0], markersize=12, markeredgewidth=3)

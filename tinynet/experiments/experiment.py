@@ -24,6 +24,9 @@ class Verdict:
     outcome: Outcome
     sentence: str  # or several, of which the first says the most
 
+    def __str__(self) -> str:
+        return f"{self.outcome.capitalize()}: {self.sentence}"
+
     @property
     def headline(self) -> str:
         """The first sentence."""
@@ -60,6 +63,44 @@ class Experiment:
     table: Callable[[Results], list[list[str]]]
     draw: Callable[[Results], dict[str, Figure]]
     captions: Mapping[str, str]
+
+    def finding(self, results: Results) -> Finding:
+        """Return what the results say."""
+        if not results:
+            return Finding(self, Verdict("not shown", "every run failed"), [["no result"]], {})
+        return Finding(self, self.verdict(results), self.table(results), self.draw(results))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an experiment found. A notebook shows all of it; ``print`` the table and the verdict.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    verdict : Verdict
+    table : rows of str, the header first
+    figures : dict of str to matplotlib Figure
+    """
+
+    experiment: Experiment
+    verdict: Verdict
+    table: list[list[str]]
+    figures: dict[str, Figure]
+
+    def __str__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(*self.table, strict=True)]
+        rows = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in self.table]
+        return "\n".join([self.experiment.title, "", *rows, "", f"{self.verdict}"])
+
+    def __repr__(self) -> str:
+        return f"{self.experiment.title}: {self.verdict.outcome}"
+
+    def _repr_html_(self) -> str:
+        from tinynet import display
+
+        figures = [(figure, self.experiment.captions[name]) for name, figure in self.figures.items()]
+        return display.finding_html(self.experiment.title, str(self.verdict), self.table, figures)
 
 
 def interval(values: Sequence[float], form: str = "{:.3g}") -> str:

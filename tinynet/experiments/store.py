@@ -24,14 +24,22 @@ HARMLESS = {
     "__init__.py",
     "__main__.py",
     "checkpoint.py",
-    "cli.py",
+    "cli",
+    "course",
+    "display.py",
     "doctor.py",
+    "drawing.py",
     "errors.py",
     "experiments",  # but for SHARED and the settings' own module
     "files.py",
+    "live.py",
+    "onnx.py",
     "plots.py",
     "progress.py",
     "report.py",
+    "sklearn.py",
+    "style.py",
+    "tensorboard.py",
     "typing.py",
 }
 SHARED = ("experiments/runs.py", "experiments/variants.py")

@@ -59,10 +59,10 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
     results: Results = {s: sweep.results[s] for s in wanted if s in sweep.results}
     failed = [s for s in wanted if s in sweep.failures]
     folder = files.writable_folder(out / experiment.name)
-    verdict = experiment.verdict(results) if results else Verdict("not shown", "every run failed")
-    table = experiment.table(results) if results else [["no result"]]
+    finding = experiment.finding(results)
+    verdict, table = finding.verdict, finding.table
     pictures = []
-    for name, figure in (experiment.draw(results) if results else {}).items():
+    for name, figure in finding.figures.items():
         _, svg = plots.save(figure, folder / name)
         pictures.append(report.Picture(svg, experiment.captions[name]))
     command = f"tinynet run {experiment.name}" + (" --quick" if quick else "")
@@ -81,7 +81,7 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
     section = report.Section(
         name=experiment.name,
         title=experiment.title,
-        verdict=f"{verdict.outcome.capitalize()}: {verdict.sentence}",
+        verdict=str(verdict),
         text=f"{experiment.claim} {experiment.method}",
         table=table,
         pictures=pictures,

@@ -1,0 +1,113 @@
+"""Curves that grow in a notebook while a network trains (the only IPython import)."""
+
+from __future__ import annotations
+
+import base64
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+
+from tinynet import display
+from tinynet.errors import InputError
+from tinynet.history import History
+from tinynet.training import Callback, Run
+
+POINTS = 100  # of the training loss: each is the mean over some batches
+SHARE = 0.1  # of the time, at most, goes into drawing
+
+
+class LiveCurves(Callback):
+    """Draw loss and accuracy in a notebook while ``fit(callbacks=[tn.LiveCurves()])`` trains.
+
+    The curves take one place, are drawn again as they grow, and stay when training ends. The training loss is the
+    mean over a few batches at a time. Outside a notebook nothing is drawn.
+
+    Parameters
+    ----------
+    seconds : float
+        Between drawings, at least. There are fewer where drawing would take more than a tenth of the time.
+
+    Raises
+    ------
+    InputError
+        If ``seconds`` is not a positive number.
+    """
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        if not 0 < seconds < math.inf:
+            raise InputError(f"LiveCurves: seconds must be positive, not {seconds}")
+        self.seconds = seconds
+        self._run: Run | None = None
+
+    def _begin(self, run: Run) -> None:
+        self._run, self._first, self._losses = run, run.step, list[float]()
+        self._place: Any = None  # where the curves are shown
+        self._next = time.monotonic() + self.seconds if _in_notebook() else math.inf
+
+    def on_step(self, run: Run) -> None:
+        """Note the batch's loss; draw if it is time."""
+        if run is not self._run:
+            self._begin(run)
+            self._first -= 1
+        self._losses.append(run.loss)
+        if time.monotonic() >= self._next:
+            self._draw(run)
+
+    def on_record(self, run: Run) -> None:
+        """Draw for the last time if the run is at its end."""
+        if run is not self._run:
+            self._begin(run)
+        if run.step == run.total_steps or run.stop or run.history.diverged:
+            if self._next < math.inf:
+                self._draw(run)
+            self._run = None
+
+    def _draw(self, run: Run) -> None:
+        import IPython.display
+
+        start, ipython = time.monotonic(), cast(Any, IPython.display)
+        known = run.history.validation_accuracy
+        accuracy = not known or any(map(math.isfinite, known))  # before the first record there may be one to come
+        figure = display.history_figure(growing(run.history, self._first, self._losses), accuracy=accuracy)
+        png, size = display.png(figure)
+        shown = {"image/png": base64.b64encode(png).decode(), "text/plain": str(run.history)}
+        if self._place is None:
+            self._place = ipython.display(shown, metadata={"image/png": size}, raw=True, display_id=True)
+        else:
+            self._place.update(shown, metadata={"image/png": size}, raw=True)
+        end = time.monotonic()
+        self._next = end + max(self.seconds, (end - start) * (1 / SHARE - 1))
+
+
+def growing(history: History, first: int, losses: Sequence[float]) -> History:
+    """Return the records with the training loss in finer steps: the mean over each of at most `POINTS` parts.
+
+    Parameters
+    ----------
+    history : History
+    first : int
+        Updates made before the first of the losses. A resumed run has records from before it: they stay as they are.
+    losses : sequence of float
+        Of each batch since.
+    """
+    rows: dict[int, list[float]] = {}  # by step: training loss, validation loss and accuracy
+    columns = history.train_loss, history.validation_loss, history.validation_accuracy
+    for step, train_loss, *validation in zip(history.steps, *columns, strict=True):
+        rows[step] = [math.nan if losses and step > first else train_loss, *validation]
+    end = first
+    for part in np.array_split(losses, min(POINTS, len(losses)) or 1):
+        end += len(part)
+        if len(part):
+            rows.setdefault(end, [math.nan] * 3)[0] = float(np.mean(part))
+    steps = sorted(rows)
+    train, loss, accuracy = ([rows[step][k] for step in steps] for k in range(3))
+    return History(steps, train, loss, accuracy, [math.nan] * len(steps), history.diverged)
+
+
+def _in_notebook() -> bool:
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")  # IPython in a terminal has none

@@ -1,0 +1,71 @@
+"""How plots look: the same in a file, in a notebook and whatever the user's own settings are.
+
+Colours are from Okabe and Ito's set, which the colour-blind can tell apart (M. Okabe and K. Ito, Color Universal
+Design, 2008); line styles and marks differ too, so that a plot survives a grey print. The user's rcParams are neither
+used nor changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from tinynet import files
+
+COLORS = ["#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+LINES = ["--", "-", "-.", ":"]
+STYLE: Any = {  # readable from the back of a room
+    "font.size": 16,
+    "axes.titlesize": 20,
+    "legend.fontsize": 15,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "grid.alpha": 0.3,
+    "lines.linewidth": 2.5,
+    "legend.framealpha": 0.9,
+    "svg.hashsalt": "tinynet",  # the same plot gives the same file
+}
+SIZE = (10.0, 6.0)
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Give matplotlib its own defaults and then `STYLE`, in a block or a decorated function."""
+    with matplotlib.style.context(["default", STYLE]):
+        yield
+
+
+def figure(columns: int = 1, *, one_scale: bool = True) -> tuple[Figure, list[Axes]]:
+    """Return a figure outside pyplot, for files, with axes side by side, on one scale or each on its own."""
+    with styled():
+        fig = Figure(figsize=(SIZE[0] * (1 if columns == 1 else 0.7 * columns), SIZE[1]), layout="constrained")
+        axes = fig.subplots(1, columns, sharey=one_scale, squeeze=False)
+    return fig, list(axes[0])
+
+
+def save(fig: Figure, path: Path) -> list[Path]:
+    """Write the figure as PNG and SVG under ``path`` with those endings, whole or not at all; return both."""
+    paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    with styled():
+        with files.replacing(paths[0]) as temporary:
+            fig.savefig(temporary, dpi=120, format="png")
+        with files.replacing(paths[1]) as temporary:
+            fig.savefig(temporary, metadata={"Date": None}, format="svg")
+    return paths
+
+
+def axes_or_new(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
+    """Return ``ax``, or axes of a new pyplot figure in the style."""
+    if ax is not None:
+        return ax
+    import matplotlib.pyplot as plt
+
+    with styled():
+        return plt.subplots(figsize=size, layout="constrained")[1]
