@@ -1,0 +1,252 @@
+"""scikit-learn estimators: multi-layer perceptrons with batch normalization for its pipelines and searches."""
+
+from numbers import Integral
+from typing import Any, Literal, Self
+
+import numpy as np
+
+import tinynet as tn
+from tinynet.losses import Loss
+from tinynet.run import batches_for
+from tinynet.schedules import Schedule, as_schedule
+from tinynet.training import EVALUATION_ROWS
+from tinynet.typing import Array
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+    from sklearn.utils import check_random_state
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ImportError:
+    raise ImportError("tinynet.sklearn needs scikit-learn 1.6 or later: pip install 'tinynet-lab[sklearn]'") from None
+
+FLOATS = [np.float64, np.float32]  # X of these stays as it is, all else becomes the first
+
+
+class _MLP(BaseEstimator):  # type: ignore[misc]
+    """What both estimators share: the settings, training, the network's outputs."""
+
+    def __init__(
+        self,
+        *,
+        depth: int = 2,
+        width: int = 100,
+        activation: str = "relu",
+        norm: Literal["batch", "layer"] | None = "batch",
+        dropout: float = 0.0,
+        lr: float | Schedule = 0.05,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        epochs: int = 30,
+        batch_size: int = 32,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.depth = depth
+        self.width = width
+        self.activation = activation
+        self.norm = norm
+        self.dropout = dropout
+        self.lr = lr
+        self.momentum = momentum
+        self.weight_decay = weight_decay
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.random_state = random_state
+
+    def _checked(self, x: Any, y: Any, **checks: Any) -> tuple[Array, Array]:
+        """Return x and y as arrays, or raise what scikit-learn raises."""
+        least = 2 if self.norm == "batch" else 1
+        x, y = validate_data(self, x, y, dtype=FLOATS, ensure_min_samples=least, **checks)
+        return x, y
+
+    def _train(self, x: Array, y: Array, outputs: int, loss: Loss) -> None:
+        """Make the network, train it, and keep it with its history."""
+        for name, least in (("depth", 0), ("width", 1), ("epochs", 1), ("batch_size", 1)):
+            value = getattr(self, name)
+            if not isinstance(value, Integral) or value < least:
+                raise tn.InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        seed, data = _seed(self.random_state), tn.Dataset(x, y)
+        net = tn.mlp(
+            x.shape[1],
+            [self.width] * self.depth,
+            outputs,
+            activation=self.activation,
+            norm=self.norm,
+            dropout=self.dropout,
+            seed=seed,
+            dtype=x.dtype,
+        )
+        batch_size = _batch_size(len(x), self.batch_size)
+        lr = as_schedule(self.lr)
+        if lr is not self.lr:  # a number
+            per_epoch = batches_for(net, data, batch_size, np.random.default_rng(seed)).per_epoch
+            lr = tn.Cosine(lr(0), self.epochs * per_epoch)
+        history = tn.fit(
+            net,
+            data,
+            loss=loss,
+            optimizer=tn.SGD(lr, momentum=self.momentum, weight_decay=self.weight_decay),
+            epochs=self.epochs,
+            batch_size=batch_size,
+            seed=seed,
+        )
+        if history.diverged or not all(np.isfinite(array).all() for array in net.params.values()):
+            raise tn.InputError(
+                f"training diverged at step {history.steps[-1]}: scale the features, as StandardScaler does, or lower "
+                f"lr={self.lr!r}" + ("" if self.norm == "batch" else ", or normalize with norm='batch'")
+            )
+        if self.norm == "batch":
+            net.calibrate(x)
+        self.network_, self.history_, self.loss_curve_ = net, history, history.train_loss
+
+    def _outputs(self, x: Any) -> Array:
+        """Return the network's outputs, (examples, outputs)."""
+        check_is_fitted(self)
+        x = validate_data(self, x, dtype=FLOATS, reset=False)
+        rows = range(0, len(x), EVALUATION_ROWS)
+        return np.concatenate([self.network_.forward(x[k : k + EVALUATION_ROWS]) for k in rows])
+
+
+class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
+    """Multi-layer perceptron for classification, with the batch normalization that scikit-learn's own does not have.
+
+    Hidden layers of Dense, normalization, activation, dropout; then Dense and softmax. It is `tinynet.mlp`, trained
+    on cross-entropy by `tinynet.fit`. Standardize the features first, as for any network: put a StandardScaler
+    before it in a Pipeline.
+
+    Parameters
+    ----------
+    depth : int
+        Number of hidden layers; 0 is softmax regression.
+    width : int
+        Units of each.
+    activation : str
+        ``"relu"``, ``"sigmoid"``, ``"tanh"``, ``"leaky_relu"``, ``"elu"``, ``"selu"`` or ``"gelu"``.
+    norm : {"batch", "layer", None}
+        Normalization before each activation.
+    dropout : float
+        Rate of dropout after each activation.
+    lr : float or schedule
+        Learning rate of the first step, from which half a cosine leads down to 0 at the last (Loshchilov and Hutter
+        2017); or a schedule of tinynet's, taken as it is: ``tn.Constant(0.05)``.
+    momentum, weight_decay : float
+        As for `tinynet.SGD`.
+    epochs : int
+        Passes over the training set.
+    batch_size : int
+        Examples in a batch, the whole training set if that is smaller. A few less are taken where the last batch of
+        an epoch would be shorter than a quarter of the others: the statistics of two or three examples harm training
+        with batch normalization.
+    random_state : int, RandomState or None
+        An int is tinynet's ``seed``, of the weights and of the batches; the same int gives the same bits on the same
+        machine. From a RandomState, or NumPy's global one for None, a seed is drawn at every `fit`.
+
+    Attributes
+    ----------
+    classes_ : ndarray (classes,)
+        The labels, sorted.
+    network_ : tinynet.Network
+        What was trained; its outputs are logits. The statistics of its batch normalization are those of the whole
+        training set (`Network.calibrate`), so that a prediction depends on no other example.
+        ``network_.fold()`` is the same function without these layers.
+    history_ : tinynet.History
+        What `tinynet.fit` recorded, an entry an epoch.
+    loss_curve_ : list of float
+        Its mean training loss.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+
+    Notes
+    -----
+    A network is float32 or float64 as X is: float32 trains faster. Sample weights, sparse X and partial_fit are not
+    supported.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train a new network.
+
+        Parameters
+        ----------
+        X : array_like (examples, features)
+            Finite numbers.
+        y : array_like (examples,)
+            Labels of any kind.
+
+        Raises
+        ------
+        ValueError
+            If the data or a setting cannot be used, or training diverged (its loss or a weight is not finite).
+        """
+        x, y = self._checked(X, y)
+        check_classification_targets(y)
+        classes, labels = np.unique(y, return_inverse=True)
+        self._train(x, labels, len(classes), tn.SoftmaxCrossEntropy())
+        self.classes_ = classes
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return the most probable label of each example, (examples,)."""
+        numbers = self._outputs(X).argmax(axis=1)
+        labels: Array = self.classes_[numbers]
+        return labels
+
+    def predict_proba(self, X: Any) -> Array:
+        """Return each class's probability, (examples, classes), in the order of ``classes_``."""
+        return tn.Softmax().forward(self._outputs(X))
+
+
+class MLPRegressor(MultiOutputMixin, RegressorMixin, _MLP):  # type: ignore[misc]
+    """Multi-layer perceptron for regression, of one target or several, with batch normalization.
+
+    As `MLPClassifier`, but without softmax, and trained on the mean squared error. The targets are standardized for
+    training, each to mean 0 and standard deviation 1, so that the learning rate need not suit their unit; the last
+    layer then takes that back. Predictions are in the unit of ``y``.
+
+    Parameters
+    ----------
+    depth, width, activation, norm, dropout, lr, momentum, weight_decay, epochs, batch_size, random_state
+        As for `MLPClassifier`; with a depth of 0, linear regression.
+
+    Attributes
+    ----------
+    network_ : tinynet.Network
+        What was trained, calibrated as for `MLPClassifier`; its outputs are in the unit of ``y``.
+    history_ : tinynet.History
+        What `tinynet.fit` recorded, an entry an epoch; the losses are of the standardized targets: 1 is what
+        predicting their mean would get.
+    loss_curve_ : list of float
+        Its mean training loss.
+    n_features_in_, feature_names_in_
+        As everywhere in scikit-learn.
+    """
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train a new network; as for `MLPClassifier`, but ``y`` is numbers, (examples,) or (examples, targets)."""
+        x, y = self._checked(X, y, multi_output=True, y_numeric=True)
+        self._targets_shape = y.shape[1:]
+        y = y.reshape(len(y), -1).astype(np.float64)
+        mean, scale = y.mean(axis=0), y.std(axis=0)
+        standardized = (y - mean) / np.where(scale > 0, scale, 1)
+        self._train(x, standardized, y.shape[1], tn.MeanSquaredError())
+        last = list(self.network_.layers.values())[-1].params
+        last["weight"] *= scale
+        last["bias"] *= scale
+        last["bias"] += mean
+        return self
+
+    def predict(self, X: Any) -> Array:
+        """Return the predicted targets, in the shape that ``y`` had in `fit`."""
+        outputs = self._outputs(X)
+        return outputs.reshape(len(outputs), *self._targets_shape)
+
+
+def _batch_size(examples: int, most: int) -> int:
+    """Return the largest size that leaves no rest, or at least a quarter of a batch."""
+    sizes = range(min(most, examples), 0, -1)
+    return next(size for size in sizes if examples % size == 0 or 4 * (examples % size) >= size)
+
+
+def _seed(random_state: Any) -> int:
+    """Return an int as it is, else one drawn from what scikit-learn understands by the argument."""
+    generator = check_random_state(random_state)
+    return int(random_state if isinstance(random_state, Integral) else generator.randint(2**31))
