@@ -1,0 +1,99 @@
+"""Checks of lesson 5: learning rates and initialization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import tinynet as tn
+from tinynet.course.report import Wrong, call, compare, exercise, parts
+from tinynet.typing import Array
+
+STEPS = 20  # of the two networks in 5.3
+
+
+@exercise("5.1")
+def he_std(std: Any) -> str:
+    """Check ``std(fan_in, fan_out)``: the standard deviation of He's weights, and measure what it does."""
+    fan_in, fan_out = 300, 100
+    weight = tn.initializers.get("he_normal")(np.random.default_rng(1), fan_in, fan_out)
+    mistakes = {
+        "this is LeCun's, 1 / fan_in for the variance; a ReLU halves the mean square, so twice as much is needed": (
+            np.sqrt(1 / fan_in)
+        ),
+        "2 / fan_in is the variance; the standard deviation is its root": 2 / fan_in,
+        "this takes fan_out; forward, a unit adds up fan_in terms": np.sqrt(2 / fan_out),
+        "this is Glorot's, a mean of both directions and without the ReLU's factor of 2": np.sqrt(
+            2 / (fan_in + fan_out)
+        ),
+        "the 2 belongs under the root with fan_in: sqrt(2 / fan_in)": np.sqrt(2) / fan_in,
+    }
+    given = call(std, fan_in=fan_in, fan_out=fan_out)
+    expected = np.std(weight)
+    compare("the standard deviation", given, expected, mistakes, reference="what tn's he_normal draws", rtol=0.02)
+    h = np.random.default_rng(2).normal(size=(200, 300))
+    before = np.mean(h**2)
+    for k in range(20):
+        w = np.random.default_rng(k).normal(size=(300, 300)) * float(call(std, fan_in=300, fan_out=300))
+        h = np.maximum(h @ w, 0)
+    return f"through 20 ReLU layers of 300 the mean square went from {before:.3g} to {np.mean(h**2):.3g}"
+
+
+@exercise("5.2")
+def best_rate(best: Any) -> str:
+    """Check ``best(accuracy)``: the column of the best learning rate, and its score; nan is a diverged run."""
+    accuracy = np.array([[0.90, 0.93, 0.95, 0.80], [0.91, 0.92, np.nan, 0.96], [0.92, 0.92, 0.95, 0.83]])
+    zeros = np.where(np.isnan(accuracy), 0, accuracy)
+    column, score = parts(call(best, accuracy=accuracy), "the column", "the score")
+    dropped = np.nanmean(accuracy, axis=0)
+    of_column = {
+        "you left the diverged run out of the mean, and took a learning rate at which a run in three is lost: "
+        "count it as 0": int(dropped.argmax()),
+        "you took the best single run; one lucky seed decides, so take the mean over the seeds": int(
+            zeros.max(axis=0).argmax()
+        ),
+    }
+    means = zeros.mean(axis=0)
+    compare("the column", column, int(means.argmax()), of_column, reference="the largest mean")
+    of_score = {
+        "the score is the mean over the seeds; this is the largest": accuracy[:, int(means.argmax())].max(),
+        "the score is the mean over the seeds at that learning rate; this is the mean over all": zeros.mean(),
+    }
+    compare("the score", score, means.max(), of_score, reference="the mean over the seeds")
+    return "a diverged run counts as 0, and the mean over the seeds decides"
+
+
+@exercise("5.3")
+def equivalent_rate(equivalent: Any) -> str:
+    """Check ``equivalent(lr, a)``: train W at lr, and a W at the answer, before a batch norm; compare outputs."""
+    lr, a = 0.5, 3.0
+    given = call(equivalent, lr=lr, a=a)
+    mistakes = {
+        "the learning rate is unchanged; but a W gets a gradient a times smaller and has to move a times as far": lr,
+        "you make up for the smaller gradient, 1/a; but a W also has to move a times as far to turn as much": lr * a,
+        "the wrong way round: larger weights get smaller gradients": lr / a,
+        "the wrong way round, though with the right power: larger weights need larger steps": lr / a**2,
+    }
+    expected = lr * a**2
+    one = _trained(lr, 1.0)
+    try:
+        compare("the learning rate", given, expected, mistakes, reference="scale invariance")
+    except Wrong as fault:
+        apart = np.abs(one - _trained(float(given), a)).max() if isinstance(given, int | float) else np.nan
+        raise Wrong(f"{fault}; trained so, the two networks' outputs come to differ by {apart:.2g}") from None
+    apart = np.abs(one - _trained(expected, a)).max()
+    return f"after {STEPS} steps of both networks their outputs differ by {apart:.1g} at most"
+
+
+def _trained(lr: float, a: float) -> Array:
+    """Return the outputs, after `STEPS` steps, of a Dense with weights a W before a batch norm with eps = 0."""
+    rng = np.random.default_rng(3)
+    x, weight, target = rng.normal(size=(30, 6)), rng.normal(size=(6, 4)), rng.normal(size=(30, 4))
+    net = tn.Sequential([tn.Dense(4, bias=False), tn.BatchNorm(eps=0.0)], inputs=6, dtype="float64")
+    net.params["dense_1.weight"][...] = a * weight
+    for _ in range(STEPS):
+        _, dy = tn.MeanSquaredError()(net.forward(x, training=True), target)
+        net.backward(dy)
+        net.params["dense_1.weight"] -= lr * net.grads["dense_1.weight"]
+    return net.forward(x, training=True)
