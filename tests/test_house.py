@@ -23,7 +23,12 @@ CLAIMS = {  # one file a claim
 }
 HOUSE = [  # from the top floor to the ground; files on one floor do not import each other
     {"__main__"},
-    {"cli"},
+    {"cli.__init__"},
+    {"cli.parser"},
+    {"cli.compare", "cli.completion", "cli.doctor", "cli.evaluate", "cli.export", "cli.listing", "cli.plot"}
+    | {"cli.report", "cli.run", "cli.train"},
+    {"cli.sweeping"},
+    {"cli.arguments", "cli.command", "cli.output"},
     {"doctor", "experiments.suite"},
     {"experiments.results"},
     {"experiments.compare", "experiments.lab", "report"} | CLAIMS,
@@ -31,17 +36,22 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"experiments.experiment", "experiments.gradients", "experiments.variants"},
     {"experiments.runner", "experiments.sweep"},
     {"experiments.executors", "experiments.runs", "experiments.store"},
+    {f"course.lesson_{k}" for k in range(1, 7)} | {"course.__init__"},
+    {"sklearn", "course.numerical", "course.report"},
     {"__init__"},
-    {"probes", "resuming"},
+    {"live", "probes", "resuming", "tensorboard"},
     {"training"},
-    {"models", "run"},
+    {"models", "onnx", "run"},
     {"network"},
-    {"interchange"},
-    {"checkpoint", "inference", "plots"},
+    {"history", "interchange"},
+    {"checkpoint", "display", "inference"},
+    {"plots"},
+    {"drawing"},
+    {"style"},
     {"datasets.__init__"},
     {"datasets.download", "datasets.mnist", "datasets.toy"},
     {"datasets.idx"},
-    {"datasets.dataset", "history", "losses", "optimizers"},
+    {"datasets.dataset", "losses", "optimizers"},
     {"files", "schedules", "layers.__init__", "progress"},
     {"layers.activations", "layers.batch_norm", "layers.dense", "layers.dropout", "layers.layer_norm"}
     | {"layers.merge", "layers.softmax"},
@@ -59,12 +69,18 @@ FLOOR = {name: -k for k, floor in enumerate(HOUSE) for name in floor}
 LIBRARIES = {  # who may import what, besides NumPy and the standard library
     "numba": {"kernels.activations", "kernels.jit", "machinery.cache", "machinery.tape", "experiments.results"},
     "llvmlite": {"machinery.tape"},
-    # besides plots only for the types of what it gives
-    "matplotlib": {"plots", "network", "experiments.compare", "experiments.experiment"} | CLAIMS,
+    # besides style, drawing and plots only for the types of what they give
+    "matplotlib": {"style", "drawing", "plots", "display", "network", "experiments.compare", "experiments.experiment"}
+    | CLAIMS,
     "tqdm": {"progress"},
+    "shtab": {"cli.completion"},
     "safetensors": {"files"},
+    "sklearn": {"sklearn"},
+    "IPython": {"live"},
     "distributed": {"experiments.executors"},
     "pooch": {"datasets.download"},
+    "onnx": {"onnx"},
+    "tensorboard": {"tensorboard"},
     "threadpoolctl": {"doctor", "machinery.blas", "experiments.runner", "experiments.store", "experiments.sweep"},
 }
 CORE = ["network.py", "losses.py", "optimizers.py", "training.py", "layers", "kernels"]

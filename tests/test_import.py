@@ -22,7 +22,7 @@ def test_importing_loads_neither_numba_nor_matplotlib_nor_safetensors():
         "import json, sys, tinynet; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
     )
     assert "tinynet" in loaded
-    assert not {"numba", "llvmlite", "matplotlib", "safetensors"} & set(loaded)
+    assert not {"numba", "llvmlite", "matplotlib", "safetensors", "onnx", "tensorboard"} & set(loaded)
 
 
 def test_importing_leaves_numpys_settings_and_the_random_state_alone():

@@ -27,13 +27,16 @@ from tinynet.layers import (
     Softmax,
     Tanh,
 )
+from tinynet.live import LiveCurves
 from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.models import mlp
 from tinynet.network import Network, Sequential
+from tinynet.onnx import to_onnx
 from tinynet.optimizers import SGD
 from tinynet.probes import Probe
 from tinynet.resuming import resume
 from tinynet.schedules import Constant, Cosine, StepDecay, Warmup
+from tinynet.tensorboard import TensorBoard
 from tinynet.training import Callback, Run, evaluate, fit
 
 load = Network.load
@@ -62,6 +65,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "LeakyReLU",
+    "LiveCurves",
     "MeanSquaredError",
     "Network",
     "Node",
@@ -75,6 +79,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "StepDecay",
     "Tanh",
+    "TensorBoard",
     "Warmup",
     "datasets",
     "evaluate",
@@ -86,5 +91,6 @@ __all__ = [
     "probes",
     "resume",
     "schedules",
+    "to_onnx",
     "torch_sequential",
 ]

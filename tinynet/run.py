@@ -39,15 +39,30 @@ GENERATORS: dict[str, Any] = {bits.__name__: bits for bits in BITS}
 
 @dataclass
 class Run:
-    """What a callback sees of the training run it watches."""
+    """What a callback sees of the training run it watches.
+
+    Attributes
+    ----------
+    net : Network
+    optimizer : SGD
+    history : History
+    total_steps : int
+        How many updates the run is to make.
+    step : int
+        Updates made so far.
+    loss : float
+        Of the current batch.
+    stop : bool
+        A callback sets it to end the run after this step.
+    """
 
     net: Network
     optimizer: SGD
     history: History
     total_steps: int
-    step: int = 0  # updates made so far
-    loss: float = math.nan  # of the current batch
-    stop: bool = False  # a callback sets it to end the run after this step
+    step: int = 0
+    loss: float = math.nan
+    stop: bool = False
 
 
 @dataclass

@@ -31,7 +31,7 @@ TESTED = {  # what is promised, and the test files that hold it to that
     "processes and threads": ["test_processes.py"],
     "downloads": ["datasets/test_download.py"],
     "soak": ["test_soak.py"],
-    "command line": ["test_cli.py", "test_cli_faults.py"],
+    "command line": ["cli/test_arguments.py", "cli/test_faults.py", "cli/test_interruptions.py"],
 }
 MEMORY = 512  # MiB a process may take; Python with NumPy and what it watches takes half of that
 

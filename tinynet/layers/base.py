@@ -230,7 +230,16 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Node:
-    """A place in a graph: a layer and the nodes whose outputs it reads. The input has no layer."""
+    """A place in a graph: a layer and the nodes whose outputs it reads. Calling a layer on nodes makes one.
+
+    Attributes
+    ----------
+    layer : Layer, or None for the input
+    parents : tuple of Node
+        Whose outputs it reads.
+    input_features : int
+        Of the data, for the input.
+    """
 
     layer: Layer | None
     parents: tuple[Node, ...] = ()
