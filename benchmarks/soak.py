@@ -106,12 +106,12 @@ def seconds_per_paper_step() -> float:
     return float(np.median(np.diff(times[100:])))
 
 
-def task(sizes: tuple[int, list[int], int, int], seed: int = 0, dropout: float = 0.0) -> tuple[tn.Network, tn.Dataset]:
+def task(sizes: tuple[int, list[int], int, int], seed: int = 0) -> tuple[tn.Network, tn.Dataset]:
     """Return a network with batch normalization and twenty batches of noise for it."""
     inputs, hidden, outputs, batch = sizes
     rng = np.random.default_rng(seed)
     data = tn.Dataset(rng.normal(size=(20 * batch, inputs)).astype("float32"), rng.integers(0, outputs, 20 * batch))
-    return tn.mlp(inputs, hidden, outputs, activation="sigmoid", norm="batch", dropout=dropout, seed=seed), data
+    return tn.mlp(inputs, hidden, outputs, activation="sigmoid", norm="batch", seed=seed), data
 
 
 class Sample(tn.Callback):
@@ -129,7 +129,7 @@ class Sample(tn.Callback):
 
 def steps(count: int) -> dict[str, Any]:
     """Train a small network for so many steps in one `fit`, all its doings included."""
-    net, data = task(SMALL, dropout=0.1)
+    net, data = task(SMALL)
     optimizer = tn.SGD(tn.Cosine(0.1, steps=count), momentum=0.9)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

@@ -52,7 +52,7 @@ class Tick(tn.Callback):
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     found = Shown()
-    monkeypatch.setattr(live, "_in_notebook", lambda: True)
+    monkeypatch.setattr(live, "in_notebook", lambda: True)
     monkeypatch.setattr(live, "time", found)
     monkeypatch.setattr(ipython, "display", found.display)
     monkeypatch.setattr(live.display, "png", lambda figure: (b"picture", {}))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-import sys
 import time
 from collections.abc import Sequence
 from typing import Any, cast
@@ -14,6 +13,7 @@ import numpy as np
 from tinynet import display
 from tinynet.errors import InputError
 from tinynet.history import History
+from tinynet.progress import in_notebook
 from tinynet.training import Callback, Run
 
 POINTS = 100  # of the training loss: each is the mean over some batches
@@ -46,7 +46,7 @@ class LiveCurves(Callback):
     def _begin(self, run: Run) -> None:
         self._run, self._first, self._losses = run, run.step, list[float]()
         self._place: Any = None  # where the curves are shown
-        self._next = time.monotonic() + self.seconds if _in_notebook() else math.inf
+        self._next = time.monotonic() + self.seconds if in_notebook() else math.inf
 
     def on_step(self, run: Run) -> None:
         """Note the batch's loss; draw if it is time."""
@@ -106,8 +106,3 @@ def growing(history: History, first: int, losses: Sequence[float]) -> History:
     steps = sorted(rows)
     train, loss, accuracy = ([rows[step][k] for step in steps] for k in range(3))
     return History(steps, train, loss, accuracy, [math.nan] * len(steps), history.diverged)
-
-
-def _in_notebook() -> bool:
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    return hasattr(shell, "kernel")  # IPython in a terminal has none

@@ -8,9 +8,8 @@ from typing import Any
 def bar(total: int, description: str, *, unit: str = " steps") -> Any:
     """Return a tqdm bar that counts steps, or something else; nothing is drawn where no one would see it."""
     in_terminal = sys.stderr is not None and sys.stderr.isatty()
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    in_notebook = "ipykernel" in type(shell).__module__
-    if in_notebook and importlib.util.find_spec("ipywidgets"):
+    notebook = in_notebook()
+    if notebook and importlib.util.find_spec("ipywidgets"):
         from tqdm.auto import tqdm
     else:  # where it finds no widgets, tqdm.auto warns
         from tqdm import tqdm
@@ -18,6 +17,12 @@ def bar(total: int, description: str, *, unit: str = " steps") -> Any:
         total=total,
         desc=description,
         unit=unit,
-        disable=not (in_terminal or in_notebook),
+        disable=not (in_terminal or notebook),
         dynamic_ncols=True,
     )
+
+
+def in_notebook() -> bool:
+    """Return whether this is the kernel of a notebook; IPython in a terminal has none."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return hasattr(shell, "kernel")
