@@ -91,12 +91,14 @@ def normalized(x: Array, dy: Array, activation: str) -> tuple[Callable[[], objec
     """Return batch norm with an activation over ``x``: forward in training, and forward with backward."""
     layers = [tn.BatchNorm(decay=DECAY, eps=EPS), make_activation(activation)]
     net = tn.Sequential(layers, inputs=x.shape[1], dtype=x.dtype)
+    own = net.input_array(len(x))  # where `fit` puts its batches
+    own[...] = x
 
     def forward() -> object:
-        return net.run(x, training=True)
+        return net.run(own, training=True)
 
     def both() -> object:
-        net.run(x, training=True)
+        net.run(own, training=True)
         return net.run_backward(dy, input_gradient=True)
 
     return forward, both
@@ -109,6 +111,7 @@ def kernels_of_a_step(spec: Spec, weights: Mapping[str, Array]) -> dict[str, tup
     recorder = next(iter(peer.net.layers.values())).recorder
     assert recorder is not None
     calls = [call for one in recorder.values() for call in one.calls] + peer.optimizer._pass.calls
+    peer.optimizer.rates[0] = 0.0  # or the weights run away, and sigmoids give denormal numbers, which are slow
     by_kernel: dict[Callable[..., None], list[Call]] = {}
     for call in calls:
         by_kernel.setdefault(call[0], []).append(call)

@@ -53,7 +53,7 @@ def processes(group: int) -> list[str]:
 
 def until(condition: Callable[[], object], process: "subprocess.Popen[str]") -> None:
     """Wait for something that a process is to do."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end, "waited in vain"
@@ -77,7 +77,7 @@ def stopped_when(
     if by == signal.SIGTERM:
         process.send_signal(by)  # `timeout` tells its child, and then the group, in which the child is
     os.killpg(process.pid, by)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     end = time.monotonic() + 5
     while processes(process.pid):
         assert time.monotonic() < end, "worker processes are left"

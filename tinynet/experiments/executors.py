@@ -22,6 +22,11 @@ STOPS = {signal.SIGINT, signal.SIGTERM}  # Ctrl-C goes to the whole process grou
 
 
 class _Worker(SpawnProcess):
+    def start(self) -> None:
+        """Start it so that it does not hear of Ctrl-C while it imports, which would print tracebacks."""
+        with _stops_later():  # inherited
+            super().start()
+
     def terminate(self) -> None:
         """End it at once: it ignores SIGTERM, which a pool whose other worker was killed would send and wait for."""
         self.kill()
@@ -53,8 +58,7 @@ class WorkerProcesses(ProcessPoolExecutor):
 
     def start(self) -> None:
         """Start all the workers and wait for the first; raise InputError if they die of it."""
-        with _stops_later():  # the workers inherit this, or Ctrl-C during their imports would print tracebacks
-            ready = [self.submit(os.getpid) for _ in range(self.jobs)]  # one is started for each
+        ready = [self.submit(os.getpid) for _ in range(self.jobs)]  # one is started for each
         try:
             next(as_completed(ready)).result()
         except RuntimeError:  # BrokenProcessPool, or a script that starts itself again and again
@@ -90,15 +94,24 @@ def _end_with_parent() -> None:
 
 @contextlib.contextmanager
 def _stops_later() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM wait until the block ends; what is started in it has them wait for good."""
+    """Have Ctrl-C and SIGTERM wait until the block ends; a process that is started in it has them wait for good."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows, where a process is not told to end, but ended
         yield
         return
+    came: list[int] = []
+    handlers: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():  # which is told of what another thread receives, too
+        for stop in STOPS:
+            handlers[stop] = signal.signal(stop, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
     try:
         yield
     finally:
+        for stop, handler in handlers.items():
+            signal.signal(stop, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
 
 
 @contextlib.contextmanager
