@@ -94,3 +94,8 @@ def test_an_unknown_initializer_suggests_the_near_one():
 def test_sizes_below_one_and_impossible_rates_are_refused(settings):
     with pytest.raises(tn.InputError, match=r"not (0|1\.0)"):
         tn.mlp(**{"inputs": 4, "hidden": [6], "outputs": 3} | settings)
+
+
+def test_absurd_depths_are_refused_at_once():
+    with pytest.raises(tn.InputError, match="at most 100,000 hidden layers can be built, not 100,001"):
+        tn.mlp(4, [1] * 100_001, 3)

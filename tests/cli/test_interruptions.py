@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ import tinynet as tn
 from tests.experiments.test_suite import toy  # noqa: F401  one small experiment, alone in the suite
 from tests.experiments.test_sweep import Lab, Logged
 from tinynet import cli
-from tinynet.experiments import runner, store
+from tinynet.experiments import executors, runner, store
 from tinynet.experiments.sweep import run_sweep
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
@@ -78,7 +79,7 @@ def stopped_when(
         process.send_signal(by)  # `timeout` tells its child, and then the group, in which the child is
     os.killpg(process.pid, by)
     out, err = process.communicate(timeout=300)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while processes(process.pid):
         assert time.monotonic() < end, "worker processes are left"
         time.sleep(0.1)
@@ -128,6 +129,28 @@ def test_workers_that_are_just_starting_say_nothing_either(by: signal.Signals, t
 
     done = stopped_when(starting, "-m", "tests.cli.long_sweep", tmp_path, by=by)
     assert (done.returncode, done.stdout, done.stderr) == (CODES[by], "", "tinynet run: interrupted\n")
+
+
+def test_a_signal_waits_until_a_worker_is_started_whichever_thread_receives_it() -> None:
+    leave, started = threading.Event(), []
+
+    def interrupted_start() -> None:
+        with executors._stops_later():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+            started.append(True)
+
+    other = threading.Thread(target=leave.wait)  # it does not block signals, as BLAS's threads do not
+    other.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            interrupted_start()
+    finally:
+        leave.set()
+        other.join()
+    assert started
+    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & executors.STOPS
 
 
 @pytest.mark.slow
