@@ -155,7 +155,11 @@ def read_images(path: Path) -> object:
 
 
 def labels() -> list[bytes]:
-    return [idx_bytes(LABELS, 0x08), idx_bytes(LABELS.astype("i4"), 0x0C), gzip.compress(idx_bytes(LABELS, 0x08))]
+    return [
+        idx_bytes(LABELS, 0x08),
+        idx_bytes(LABELS.astype("i4"), 0x0C),
+        gzip.compress(idx_bytes(LABELS, 0x08), mtime=0),
+    ]
 
 
 def read_labels(path: Path) -> object:
