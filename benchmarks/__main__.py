@@ -18,6 +18,7 @@ from benchmarks.peer import PEERS, TITLES, Peer, UnusableError, load_peer
 from benchmarks.spec import PAPER, QUICK_SPECS, SPECS, Spec
 from tinynet import files
 from tinynet.errors import InputError
+from tinynet.text import columns
 
 PARTS = [*page.PARTS, "memory"]
 
@@ -153,7 +154,7 @@ def timed(part: str, peers: Mapping[str, type[Peer]], pace: Pace) -> list[Group]
 
 def indented(table: Sequence[Sequence[str]]) -> str:
     """Return a table for the terminal."""
-    return "\n".join(f"  {line}" for line in text.columns(table))
+    return "\n".join(f"  {line}" for line in columns(table))
 
 
 if __name__ == "__main__":

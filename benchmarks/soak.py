@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import shlex
 import sys
 import tempfile
 import time
@@ -48,16 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found["networks"] = networks(options.networks)
     print(sentence("networks", found["networks"]))
     if options.out:
-        given = sys.argv[1:] if arguments is None else arguments
-        files.write_json(options.out, {"environment": described, "arguments": list(given), **found})
+        files.write_json(options.out, {"environment": described, "arguments": chosen(options), **found})
         print(f"written: {options.out}")
     return 0
+
+
+def chosen(options: argparse.Namespace) -> list[str]:
+    """Return the arguments that change what is measured."""
+    steps = [] if options.steps is None else [f"--steps={options.steps}"]
+    return steps + ([] if options.networks == NETWORKS else [f"--networks={options.networks}"])
 
 
 def section(content: dict[str, Any]) -> str:
     """Return the page's part about memory, from what ``--out`` wrote."""
     about = content["environment"]
-    given = shlex.join(content.get("arguments") or [f"--steps={content['steps']['steps']}"])
+    command = " ".join(["python -m benchmarks.soak", *content["arguments"]])
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     rows = []
     for what in ("steps", "networks"):
@@ -73,7 +77,7 @@ evaluated. Then networks of ten shapes are built, trained for a step and dropped
 {SETTLED:.0%} of the samples; growth is by how much the largest sample of the second half from there on exceeds the
 largest of the first. Every run of the tests does a short form ([tests/test_soak.py](../tests/test_soak.py)).
 
-`python -m benchmarks.soak {given}` on {about["date"]}, {about["machine"]}, Python {about["python"]}, {versions}:
+`{command}` on {about["date"]}, {about["machine"]}, Python {about["python"]}, {versions}:
 
 | made | seconds | resident MB, settled | resident MB, at the end | growth MB |
 | --- | --- | --- | --- | --- |

@@ -55,12 +55,6 @@ def size(count: float | None) -> str:
     return f"{count:.0f} B"
 
 
-def columns(table: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table for the terminal."""
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table]
-
-
 def markdown(table: Sequence[Sequence[str]]) -> str:
     """Return a table, its first row the header."""
     lines = [f"| {' | '.join(row)} |" for row in table]

@@ -63,7 +63,7 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"machinery.recording"},
     {"machinery.tape"},
     {"machinery.blas", "machinery.cache"},
-    {"errors", "typing", "experiments.__init__", "machinery.__init__"},
+    {"errors", "text", "typing", "experiments.__init__", "machinery.__init__"},
 ]
 FLOOR = {name: -k for k, floor in enumerate(HOUSE) for name in floor}
 LIBRARIES = {  # who may import what, besides NumPy and the standard library

@@ -15,7 +15,7 @@ Row = tuple[str, str, tuple[str, ...], int, int]  # of `Network.describe`
 def draw_graph(rows: Sequence[Row], ax: Axes | None = None) -> Axes:
     """Draw a layer graph from the rows of `Network.describe`: the data at the top, an arrow for what is read."""
     place, breadth, depth = _places(rows)
-    ax = axes_or_new(ax, size(rows))
+    ax = axes_or_new(ax, _inches(breadth, depth))
     for name, settings, reads, outputs, _ in rows:
         x, y = place[name]
         kind = settings.split("(")[0]
@@ -42,6 +42,10 @@ def draw_graph(rows: Sequence[Row], ax: Axes | None = None) -> Axes:
 def size(rows: Sequence[Row]) -> tuple[float, float]:
     """Return the width and height in inches that suit the graph."""
     _, breadth, depth = _places(rows)
+    return _inches(breadth, depth)
+
+
+def _inches(breadth: int, depth: int) -> tuple[float, float]:
     return 3.5 * breadth, 0.75 * depth + 0.3
 
 

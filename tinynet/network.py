@@ -14,6 +14,7 @@ from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.layers import Input, Layer, Node
 from tinynet.layers.base import LiveArrays, check_array, float_dtype
 from tinynet.machinery.recording import Recorder
+from tinynet.text import columns
 from tinynet.typing import Array, DType, Seed
 
 if TYPE_CHECKING:
@@ -331,12 +332,10 @@ class Network:
     def __str__(self) -> str:
         cells = [("layer", "settings", "reads", "outputs", "parameters")]
         cells += [(n, s, ", ".join(r), str(w), f"{p:,}") for n, s, r, w, p in self.describe()]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells]
-        rule = "-" * max(len(line.rstrip()) for line in lines)
+        head, *body = columns(cells)
+        rule = "-" * max(map(len, [head, *body]))
         total = sum(p.size for p in self.params.values())
-        body = [line.rstrip() for line in lines]
-        return "\n".join([body[0], rule, *body[1:], rule, f"{total:,} parameters, {self.dtype}"])
+        return "\n".join([head, rule, *body, rule, f"{total:,} parameters, {self.dtype}"])
 
     def summary(self) -> None:
         """Print a table of the layers: what each reads, its outputs, its parameters."""

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
+from tinynet.course.numerical import derivative
 from tinynet.experiments.variants import MovingNoise, PartialNorm
 from tinynet.typing import Array
 
@@ -32,19 +33,6 @@ def output(layer: tn.Layer, x: Array) -> Array:
     return layer.forward(x, training=True)
 
 
-def slopes(loss: Callable[[], float], array: Array, step: float = 1e-6) -> Array:
-    """Return the gradient of loss() by central differences."""
-    gradient = np.empty_like(array)
-    for index in np.ndindex(array.shape):
-        value = array[index]
-        array[index] = value + step
-        above = loss()
-        array[index] = value - step
-        gradient[index] = (above - loss()) / (2 * step)
-        array[index] = value
-    return gradient
-
-
 @pytest.mark.parametrize("name", MAKE)
 def test_backward_is_the_slope_of_forward(name: str) -> None:
     layer, x = built(name), X.copy()
@@ -52,7 +40,7 @@ def test_backward_is_the_slope_of_forward(name: str) -> None:
     dx = layer.backward(DY)
     grads = {key: value.copy() for key, value in layer.grads.items()}
     for array, gradient in [(x, dx), *((layer.params[key], grads[key]) for key in grads)]:
-        expected = slopes(lambda: float((output(layer, x) * DY).sum()), array)
+        expected = derivative(lambda: float((output(layer, x) * DY).sum()), array, 1e-6)
         np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-7)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
+from tinynet.course.numerical import derivative
 from tinynet.layers import LAYERS
 
 
@@ -92,20 +93,6 @@ def backward(layer, dy):
     return list(dx) if layer.many_inputs else [dx], {name: g.copy() for name, g in layer.grads.items()}
 
 
-def slopes(loss, array, step=1e-5):
-    """Return the gradient of the scalar loss() by central differences, moving the array in place."""
-    gradient = np.empty(array.shape)
-    for index in np.ndindex(array.shape):
-        value = array[index]
-        array[index] = value + step
-        above = loss()
-        array[index] = value - step
-        below = loss()
-        array[index] = value
-        gradient[index] = (above - below) / (2 * step)
-    return gradient
-
-
 # -- alone --------------------------------------------------------------------------------------------------
 
 
@@ -143,9 +130,9 @@ def test_gradients_agree_with_central_differences(case):
     loss()
     dxs, grads = backward(layer, weights)
     for dx, x in zip(dxs, xs, strict=True):
-        np.testing.assert_allclose(dx, slopes(loss, x), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(dx, derivative(loss, x), rtol=1e-6, atol=1e-9)
     for name, gradient in grads.items():
-        np.testing.assert_allclose(gradient, slopes(loss, layer.params[name]), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(gradient, derivative(loss, layer.params[name]), rtol=1e-6, atol=1e-9)
 
 
 def test_parameter_gradients_alone_are_the_same(case):
@@ -434,10 +421,10 @@ def test_network_gradients_agree_with_central_differences(case, make_network):
         return np.sum(dy * net.forward(x, training=True))
 
     _, dx, grads = network_gradients(net, x, dy)
-    np.testing.assert_allclose(dx, slopes(loss, x), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(dx, derivative(loss, x), rtol=1e-6, atol=1e-8)
     assert grads.keys() == net.params.keys()
     for name, gradient in grads.items():
-        np.testing.assert_allclose(gradient, slopes(loss, net.params[name]), rtol=1e-6, atol=1e-8, err_msg=name)
+        np.testing.assert_allclose(gradient, derivative(loss, net.params[name]), rtol=1e-6, atol=1e-8, err_msg=name)
 
 
 def test_a_float32_network_follows_a_float64_one(case, make_network):

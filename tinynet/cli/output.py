@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tinynet import files
+from tinynet.text import columns
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Return rows of text as columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join(
-        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
-    )
+    return "\n".join(columns(rows, "   "))
 
 
 def records(table: Sequence[Sequence[str]]) -> list[dict[str, str]]:

@@ -168,11 +168,8 @@ def running(update: Any) -> str:
         swapped: (1 - decay) * var + decay * unbiased,
         "this averages standard deviations; the variances are averaged": decay * var + (1 - decay) * np.sqrt(unbiased),
     }
-    for name, given, role, mistakes in (
-        ("running_mean", new_mean, "running_mean", of_mean),
-        ("running_var", new_var, "running_var", of_var),
-    ):
-        compare(name, given, layer.state[role], mistakes, reference="tn.BatchNorm", shape=("features",))
+    for name, given, mistakes in (("running_mean", new_mean, of_mean), ("running_var", new_var, of_var)):
+        compare(name, given, layer.state[name], mistakes, reference="tn.BatchNorm", shape=("features",))
     return "your running statistics are tn.BatchNorm's"
 
 

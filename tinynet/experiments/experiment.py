@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from tinynet.experiments.store import Settings
+from tinynet.text import columns
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -89,9 +90,7 @@ class Finding:
     figures: dict[str, Figure]
 
     def __str__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(*self.table, strict=True)]
-        rows = ["   ".join(map(str.ljust, row, widths)).rstrip() for row in self.table]
-        return "\n".join([self.experiment.title, "", *rows, "", f"{self.verdict}"])
+        return "\n".join([self.experiment.title, "", *columns(self.table, "   "), "", f"{self.verdict}"])
 
     def __repr__(self) -> str:
         return f"{self.experiment.title}: {self.verdict.outcome}"

@@ -40,6 +40,7 @@ HARMLESS = {
     "sklearn.py",
     "style.py",
     "tensorboard.py",
+    "text.py",
     "typing.py",
 }
 SHARED = ("experiments/runs.py", "experiments/variants.py")
@@ -99,10 +100,12 @@ class Store:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             result = content["result"]
-            if content["sha256"] == _checksum(result):
-                assert isinstance(result, dict)
+            if not isinstance(result, dict):
+                reason = "holds no result"
+            elif content["sha256"] != _checksum(result):
+                reason = "was changed after it was written"
+            else:
                 return result
-            reason = "was changed after it was written"
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
