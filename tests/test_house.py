@@ -56,10 +56,11 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"layers.activations", "layers.batch_norm", "layers.dense", "layers.dropout", "layers.layer_norm"}
     | {"layers.merge", "layers.softmax"},
     {"layers.base"},
-    {"initializers", "kernels.__init__"},
+    {"arrays", "initializers", "kernels.__init__"},
     {"kernels.activations", "kernels.batch_norm", "kernels.dense", "kernels.layer_norm"}
     | {"kernels.merge", "kernels.sgd", "kernels.softmax"},
     {"kernels.jit"},
+    {"machinery.passes"},
     {"machinery.recording"},
     {"machinery.tape"},
     {"machinery.blas", "machinery.cache"},
@@ -154,4 +155,4 @@ def test_only_known_libraries_are_imported() -> None:
 def test_the_core_stays_an_afternoons_reading() -> None:
     files = [path for part in CORE for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py"))]
     lines = [line for path in files for line in path.read_text().splitlines()]
-    assert sum(bool(line.strip()) for line in lines) <= 2000
+    assert sum(bool(line.strip()) for line in lines) <= 1800

@@ -3,8 +3,8 @@
 import numpy as np
 
 from tinynet import kernels
+from tinynet.arrays import check_array
 from tinynet.errors import DataError, InputError, ShapeError
-from tinynet.layers.base import check_array
 from tinynet.typing import Array
 
 

@@ -10,18 +10,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinynet import checkpoint, inference, interchange, kernels
+from tinynet.arrays import LiveArrays, check_array, float_dtype
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.layers import Input, Layer, Node
-from tinynet.layers.base import LiveArrays, check_array, float_dtype
-from tinynet.machinery.recording import Recorder
+from tinynet.machinery.passes import Passes
 from tinynet.text import columns
 from tinynet.typing import Array, DType, Seed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-MOST = 8  # batch sizes for which arrays are kept
-REPLAYED_ROWS = 1024  # predictions for more at a time cost so much that calling the layers from Python does not show
 
 
 class Network:
@@ -58,9 +55,6 @@ class Network:
         self.inputs = inputs.input_features
         position = {node: k for k, node in enumerate(self.nodes)}
         self._plan: list[tuple[Layer, tuple[int, ...]]] = []
-        self._values: list[Array] = []  # every node's output in the last training forward
-        self._recorder = Recorder()
-        self._inputs: dict[int, Array] = {}  # by number of rows: where a training batch lies
         self.layers: dict[str, Layer] = {}
 
         # Names and shapes of the whole graph first: if a layer does not fit, no other is touched.
@@ -85,14 +79,13 @@ class Network:
         for layer, sources in self._plan:
             if layer.dtype is None:
                 layer.build(*(features[source] for source in sources), seed=rng, dtype=self.dtype)
-            layer.recorder = self._recorder
         # In a chain nobody reads a layer's dx once the layer before it has turned it into its own: two arrays, which
         # stay in the processor's cache, are enough for all.
         if all(sources == (k,) for k, (_, sources) in enumerate(self._plan)):
             turns: tuple[dict[Any, Array], dict[Any, Array]] = {}, {}
             for k, layer in enumerate(self.layers.values()):
                 layer.gradients = turns[k % 2]
-        self._replayable = all(layer.replayable for layer in self.layers.values())
+        self._passes = Passes(list(self.layers.values()), self.inputs, self.dtype)
         self.outputs = features[-1]
         self.params, self.grads, self.state = (self._named(role) for role in ("params", "grads", "state"))
 
@@ -135,31 +128,15 @@ class Network:
     def run(self, x: Array, training: bool) -> Array:
         """As `forward`, unchecked, and in training the output is written over by the next batch of its size.
 
-        A pass through layers that only call kernels is recorded the first time a batch of its shape comes, and from
-        then on replayed: the same calls, without the layers. See `tinynet.machinery.tape`.
+        Layers that only call kernels are called for the first batch of a shape; from then on the same kernels are,
+        without the layers. See `tinynet.machinery.passes`.
         """
-        if training:
-            return self._train(x)
-        if self._replayable and len(x) <= REPLAYED_ROWS and self._recorder.lock.acquire(blocking=False):
-            try:
-                return self._predict(x)
-            finally:
-                self._recorder.lock.release()
-        return self._through_layers(x, training=False)[-1]
+        return (self._passes.train if training else self._passes.predict)(x, self._through_layers)
 
     def run_backward(self, dy: Array, *, input_gradient: bool = False) -> Array | None:
         """As `backward`; without ``input_gradient`` the gradient of the data, which costs a product, is left out."""
         dy = self._plan[-1][0].recall(dy)[0]
-        if not self._replayable:
-            return self._back_through_layers(dy, input_gradient)
-        key = "backward", len(dy), input_gradient
-        known = self._recorder.get(key)
-        if known is None:
-            with self._recorder.recording(key, dy) as known:
-                known.gradient = self._back_through_layers(dy, input_gradient)
-        else:
-            known.replay(dy)
-        return known.gradient
+        return self._passes.back(dy, input_gradient, self._back_through_layers)
 
     def _through_layers(self, x: Array, training: bool) -> list[Array]:
         """Return every node's output: each layer reads the outputs of those before it."""
@@ -189,65 +166,18 @@ class Network:
                 dvalues[source] = dx
         return dvalues[0]
 
-    def _train(self, x: Array) -> Array:
-        own = self.input_array(len(x))
-        if x is not own:
-            np.copyto(own, x)  # x may change before backward
-        if not self._replayable:
-            self._values = self._through_layers(own, training=True)
-            return self._values[-1]
-        key, recorder = ("training", len(x)), self._recorder
-        known = recorder.get(key)
-        if known is None:
-            for flag in (False, True):  # they may go back through arrays of a pass that was forgotten
-                recorder.pop(("backward", len(x), flag), None)
-            with recorder.recording(key, own) as known:
-                known.arrays = self._through_layers(own, training=True)
-            known.kept = [(layer.kept, layer.kept_shape) for layer in self.layers.values()]
-        else:
-            known.replay(own)
-            if known is not recorder.last:
-                for layer, kept in zip(self.layers.values(), known.kept, strict=True):
-                    layer.kept, layer.kept_shape = kept
-        recorder.last, self._values = known, known.arrays
-        return known.arrays[-1]
-
-    def _predict(self, x: Array) -> Array:
-        key = "inference", x.shape
-        known = self._recorder.get(key)
-        if known is None:
-            if len(self._recorder) >= 3 * MOST:
-                self._forget()
-            with self._recorder.recording(key, x) as known:
-                known.arrays = [self._through_layers(x, training=False)[-1]]
-        else:
-            known.replay(x)
-        return known.arrays[0].copy()
-
     def input_array(self, rows: int) -> Array:
         """Return an array for a batch of so many rows: `run` in training copies any other into it first."""
-        if rows not in self._inputs:
-            if len(self._inputs) >= MOST:
-                self._forget()
-            self._inputs[rows] = np.empty((rows, self.inputs), self.dtype)
-        return self._inputs[rows]
-
-    def _forget(self) -> None:
-        """Forget all recorded passes, with the arrays that the layers have for them."""
-        self._recorder.clear()
-        self._inputs.clear()
-        for layer in self.layers.values():
-            layer.buffers.clear()
-            layer.gradients.clear()
+        return self._passes.batch(rows)
 
     @property
     def values(self) -> dict[str, Array]:
         """Every layer's output in the last training forward, by name: to look at, before the next step."""
-        return dict(zip(self.layers, self._values[1:], strict=False))
+        return dict(zip(self.layers, self._passes.values[1:], strict=False))
 
     def layer_input(self, name: str) -> Array:
         """Return what the named layer read in the last training forward, its first input if it has several."""
-        return self._values[self._plan[list(self.layers).index(name)][1][0]]
+        return self._passes.values[self._plan[list(self.layers).index(name)][1][0]]
 
     # -- what is done to a trained network ----------------------------------------------------------------
 

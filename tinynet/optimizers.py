@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from tinynet import kernels
+from tinynet.arrays import LiveArrays
 from tinynet.errors import InputError
-from tinynet.layers.base import LiveArrays
 from tinynet.machinery.recording import Pass
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.typing import Array, Call

@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 
 from tinynet import checkpoint, files, kernels
+from tinynet.arrays import LiveArrays
 from tinynet.datasets import Batches, Dataset
 from tinynet.errors import InputError
 from tinynet.history import COLUMNS, History
 from tinynet.layers import BatchNorm
-from tinynet.layers.base import LiveArrays
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.machinery.recording import Pass
 from tinynet.network import Network

@@ -10,37 +10,10 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinynet.errors import InputError, ShapeError, unknown_name
+from tinynet.arrays import LiveArrays, check_array, float_dtype
+from tinynet.errors import InputError, ShapeError
 from tinynet.machinery.recording import Recorder
 from tinynet.typing import Array, DType, Seed
-
-
-class LiveArrays(dict[str, Array]):
-    """Arrays by name; assigning writes into the array that the layer uses, and no name is added or lost."""
-
-    def __setitem__(self, name: str, value: Array) -> None:
-        if name not in self:
-            raise unknown_name("array", name, self)
-        if np.shape(value) != self[name].shape:
-            raise ShapeError(f"{name}: has shape {self[name].shape}, got {np.shape(value)}")
-        self[name][...] = value
-
-    def update(self, *others: Any, **named: Array) -> None:
-        """Assign several arrays."""
-        for name, value in dict(*others, **named).items():
-            self[name] = value
-
-    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
-        self.update(other)
-        return self
-
-    def _fixed(self, *_: Any) -> Any:
-        raise InputError("a network's arrays stay with it: assign to them, none can be taken out")
-
-    __delitem__ = pop = popitem = clear = _fixed
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return LiveArrays, (dict(self),)
 
 
 class Layer:
@@ -251,29 +224,3 @@ def Input(features: int) -> Node:  # noqa: N802 - reads as a layer, as in Keras
     if features < 1:
         raise ShapeError(f"Input: needs at least 1 feature, not {features}")
     return Node(None, (), int(features))
-
-
-def float_dtype(dtype: DType) -> np.dtype[Any]:
-    """Return float32 or float64 as NumPy's dtype, or say that no other will do."""
-    try:
-        resolved = np.dtype(dtype)
-    except (TypeError, ValueError, SyntaxError):  # NumPy's for ",x"
-        resolved = np.dtype(object)
-    if resolved not in (np.float32, np.float64):
-        raise InputError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
-    return resolved
-
-
-def check_array(x: object, where: str, features: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
-    """Return ``x`` as a float array (batch, features) or raise ShapeError or InputError naming ``where``."""
-    array = np.asarray(x)
-    if array.dtype not in (np.float32, np.float64):
-        raise InputError(
-            f"{where}: needs float32 or float64 values, not {array.dtype}; convert them first "
-            "(images of 0 to 255: x.astype('float32') / 255)"
-        )
-    if array.ndim != 2 or array.shape[1] == 0 or (features is not None and array.shape[1] != features):
-        expected = f"(batch, {'features' if features is None else features})"
-        hint = "; one example is x[None, :]" if array.ndim == 1 else ""
-        raise ShapeError(f"{where}: expects an array of shape {expected}, got {array.shape}{hint}")
-    return np.ascontiguousarray(array, dtype)

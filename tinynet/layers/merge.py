@@ -1,8 +1,9 @@
 """Layers that join branches of a graph."""
 
 from tinynet import kernels
+from tinynet.arrays import check_array
 from tinynet.errors import ShapeError
-from tinynet.layers.base import Layer, check_array
+from tinynet.layers.base import Layer
 from tinynet.typing import Array
 
 

@@ -38,7 +38,7 @@ def graph(dtype="float32", seed=0):
 
 def by_layers(net):
     """Have the network call its layers at every step."""
-    net._replayable = False
+    net._passes.replayable = False
     for layer in net.layers.values():
         layer.gradients = {}  # none shared with another layer
     return net
@@ -173,7 +173,7 @@ def test_many_batch_sizes_do_not_pile_up():
     for k, rows in enumerate([*range(2, 40), *range(2, 40)]):
         assert_same(step(net, rows, k), step(plain, rows, k))
         net.forward(batch(net, rows, 0)[0])
-    assert len(net._recorder) <= 30
+    assert len(net._passes.recorder) <= 30
     assert sum(len(layer.buffers) for layer in net.layers.values()) <= 400
 
 
