@@ -70,6 +70,19 @@ def test_percentiles_are_named_on_the_lines(ax: Axes) -> None:
     assert [text.get_text() for text in ax.texts] == ["85th percentile", "median", "15th percentile"]
 
 
+def test_percentiles_are_named_where_the_lines_are_far_apart(ax: Axes) -> None:
+    middle, apart = np.zeros(7), np.array([1.0, 1.5, np.nan, 3.0, 2.0, 2.0, 9.0])  # not at the end: names need room
+    plots.percentiles(range(0, 70, 10), middle - apart, middle, middle + apart, ax)
+    assert {text.xy[0] for text in ax.texts} == {30}
+
+
+def test_the_legend_of_the_layers_stands_above_their_lines(ax: Axes) -> None:
+    plots.gradient_over_training([0, 10], np.outer([1, 1], 10.0 ** np.arange(-9, -2)), ax)
+    ax.figure.draw_without_rendering()
+    legend = ax.get_legend().get_window_extent()
+    assert all(legend.y0 > ax.transData.transform((0, y))[1] for line in ax.lines for y in line.get_ydata())
+
+
 def test_without_axes_new_ones_are_made() -> None:
     import matplotlib.pyplot as plt
 

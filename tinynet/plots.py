@@ -183,8 +183,8 @@ def gradient_over_training(steps: Sequence[int], gradients: Array, ax: Axes | No
         ax.plot(steps, positive(gradients[:, k]), color=shades[k], label=f"layer {k + 1}" if named else None)
     ax.set(xlabel="step", ylabel="gradient, RMS per weight", title=title)
     ax.set_yscale("log")
-    ax.set_xlim(0, 1.5 * steps[-1] if steps[-1] else 1)  # room for the legend: the lines may fill the rest
-    ax.legend(loc="center right")
+    ax.margins(x=0, y=0.15)  # above the lines, which may fill all the rest, is room for the legend
+    ax.legend(loc="upper center", ncols=3, columnspacing=1)
     ax.label_outer()
     return ax
 
@@ -203,15 +203,19 @@ def percentiles(
     title : str
     """
     ax = axes_or_new(ax)
-    third = len(steps) // 3
+    room = np.minimum(p85 - p50, p50 - p15)[: len(steps) // 2 + 1]
+    widest = int(np.argmax(np.nan_to_num(room)))  # there the names stand clear of the lines
     for values, line, color, label in (
         (p85, "--", COLORS[1], "85th percentile"),
         (p50, "-", "black", "median"),
         (p15, "-.", COLORS[0], "15th percentile"),
     ):
         ax.plot(steps, values, line, color=color, label=label)
-        ax.annotate(label, (steps[third], values[third]), (0, 12), textcoords="offset points", color=color, bbox=HALO)
+        ax.annotate(
+            label, (steps[widest], values[widest]), (0, 12), textcoords="offset points", color=color, bbox=HALO
+        )
     ax.fill_between(steps, p15, p85, color="black", alpha=0.07, linewidth=0)
+    ax.margins(y=0.12)  # room for the topmost name
     ax.set(xlabel="step", ylabel="input of the activation", title=title)
     ax.label_outer()
     return ax
