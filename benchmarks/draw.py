@@ -17,7 +17,7 @@ from benchmarks.breakdown import shares
 from benchmarks.kernels import BOTH, COPY
 from benchmarks.measure import Group
 from benchmarks.peer import title
-from benchmarks.steps import FLOOR
+from benchmarks.spec import FLOOR
 from tinynet import plots
 
 # a colour and a marker each, wherever it is drawn; the marker survives a grey print

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 LEARNING_RATE, MOMENTUM, DECAY, EPS = 0.01, 0.9, 0.9, 1e-5
+FLOOR = "matrix products"  # what no network can be faster than
 BATCHES = 8  # of the same data, used in rotation
 
 

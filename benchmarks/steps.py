@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 
 from benchmarks.measure import Group, Pace, Run, in_turns, repeated
 from benchmarks.peer import Peer
-from benchmarks.spec import QUICK_SPECS, SPECS, Spec, draw_batches, draw_weights
+from benchmarks.spec import FLOOR, QUICK_SPECS, SPECS, Spec, draw_batches, draw_weights
+from benchmarks.tinynet_peer import products
 
-FLOOR = "matrix products"
 TITLE = "One training step"
 NOTE = (
     "Forward, loss, backward, update by SGD with momentum; the loss is fetched as a Python number by everyone. The "
@@ -26,8 +26,6 @@ def measure(peers: Mapping[str, type[Peer]], pace: Pace) -> Iterator[Group]:
 
 def runs(spec: Spec, peers: Mapping[str, type[Peer]], floor: bool = True) -> dict[str, Run]:
     """Return a run of training steps for each peer that can do it, and the floor."""
-    from benchmarks.tinynet_peer import products
-
     weights = draw_weights(spec)
     found: dict[str, Run] = {}
     for name, peer in peers.items():

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from benchmarks.kernels import COPY
 from benchmarks.measure import Group
 from benchmarks.peer import title
-from benchmarks.steps import FLOOR
+from benchmarks.spec import FLOOR
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,7 @@ import numpy as np
 import benchmarks.peer
 import tinynet as tn
 from benchmarks.measure import Run, repeated
-from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, draw_batches, is_statistic
-from benchmarks.steps import FLOOR
+from benchmarks.spec import DECAY, EPS, FLOOR, LEARNING_RATE, MOMENTUM, Array, Spec, draw_batches, is_statistic
 from tinynet.layers import make_activation
 from tinynet.machinery import blas
 from tinynet.machinery.tape import Tape
