@@ -24,6 +24,7 @@ from benchmarks import (
 from benchmarks.measure import Group
 from benchmarks.peer import TITLES, Peer, title
 from tinynet import files
+from tinynet.text import markdown
 
 PARTS = {
     "steps": steps,
@@ -74,7 +75,7 @@ def write(
         ]
         sections.append("\n\n".join([*section(part, chosen), *pictures]))
     if memory:
-        sections.append(f"## Memory\n\n{start.MEMORY_NOTE}\n\n{text.markdown(memory_table(memory))}")
+        sections.append(f"## Memory\n\n{start.MEMORY_NOTE}\n\n{markdown(memory_table(memory))}")
     files.write_text(folder / "performance.md", "\n\n".join(sections) + "\n")
 
 
@@ -103,7 +104,7 @@ def reached(groups: Sequence[Group]) -> str:
     """Return the table of targets."""
     verdicts = [verdict for *_, verdict in targets.judged(groups)]
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("met", "not met", "not measured"))
-    return f"## What was to be reached\n\n{counts}.\n\n{text.markdown(targets.table(groups))}"
+    return f"## What was to be reached\n\n{counts}.\n\n{markdown(targets.table(groups))}"
 
 
 def agreement(agreements: Sequence[check.Agreement]) -> str:
@@ -116,7 +117,7 @@ def agreement(agreements: Sequence[check.Agreement]) -> str:
         rows.append([title(name), dtype, steps_made, *worst, allowed])
     return (
         "## Is it the same work?\n\nFrom the same weights, on the same batches: the largest difference from tinynet "
-        f"over all networks, relative, in the Euclidean norm of an array.\n\n{text.markdown(rows)}"
+        f"over all networks, relative, in the Euclidean norm of an array.\n\n{markdown(rows)}"
     )
 
 
@@ -124,13 +125,13 @@ def section(part: str, groups: Sequence[Group]) -> list[str]:
     """Return heading, note and table of a part."""
     module: Any = PARTS[part]
     if part == "growth":
-        return [f"## {module.TITLE}", module.NOTE, text.markdown(growth_table(groups))]
+        return [f"## {module.TITLE}", module.NOTE, markdown(growth_table(groups))]
     if part in ("breakdown", "threads"):
-        return [f"## {module.TITLE}", module.NOTE, text.markdown(module.rows(list(groups)))]
+        return [f"## {module.TITLE}", module.NOTE, markdown(module.rows(list(groups)))]
     header = list(text.HEADER)
     note = start.START_NOTE if part == "start" else module.NOTE
     rows = [row for group in groups for row in text.rows(group)]
-    return [f"## {module.TITLE}", note, text.markdown([header, *rows])]
+    return [f"## {module.TITLE}", note, markdown([header, *rows])]
 
 
 def growth_table(groups: Sequence[Group]) -> list[list[str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from benchmarks.measure import Group
 from benchmarks.peer import title
@@ -53,9 +52,3 @@ def size(count: float | None) -> str:
         if abs(count) >= scale:
             return f"{count / scale:,.3g} {unit}" if count < 1000 * scale else f"{count / scale:,.0f} {unit}"
     return f"{count:.0f} B"
-
-
-def markdown(table: Sequence[Sequence[str]]) -> str:
-    """Return a table, its first row the header."""
-    lines = [f"| {' | '.join(row)} |" for row in table]
-    return "\n".join([lines[0], f"| {' | '.join('---' for _ in table[0])} |", *lines[1:]])

@@ -76,3 +76,23 @@ def test_no_text_in_the_labs_data_can_end_its_script(tmp_path: Path) -> None:
     assert "</script><b>" not in content
     found = content.split('id="lab-data">')[1].split("</script>")[0]
     assert json.loads(found) == lab
+
+
+def test_the_markdown_page_has_every_section_with_its_pictures(tmp_path: Path) -> None:
+    (tmp_path / "plot.png").write_bytes(b"picture")
+    summary = [["claim", "verdict"], ["A < B", "5 | 3"]]
+    path = tmp_path / "docs" / "page.md"
+    report.write_markdown(path, title="All", made="a program", sections=[section(tmp_path)], summary=summary)
+    assert path.read_text(encoding="utf-8").split("\n\n") == [
+        "# All",
+        "Written by a program.",
+        "| claim | verdict |\n| --- | --- |\n| [A < B](#a--b) | 5 \\| 3 |",
+        "## A < B",
+        "**Holds.** 5 > 3 & so on.",
+        "What was run.",
+        "![plot](images/page_first_plot.png)",
+        '*a "caption"*',
+        "| arm | accuracy |\n| --- | --- |\n| plain | <10 %> |",
+        "Run it again: `tinynet compare --init 'normal(0.05)'` (0, 1 seeds).\n",
+    ]
+    assert (tmp_path / "docs" / "images" / "page_first_plot.png").read_bytes() == b"picture"

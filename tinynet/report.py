@@ -1,14 +1,16 @@
-"""Results -> one self-contained HTML page: no file beside it, nothing from a network."""
+"""Results -> one self-contained HTML page, no file beside it, nothing from a network; or a page in Markdown."""
 
 import base64
 import html
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tinynet import files
+from tinynet.text import markdown
 
 TEMPLATE = Path(__file__).parent / "report.template.html"
 LAB = Path(__file__).parent / "report.lab.html"
@@ -84,6 +86,41 @@ def write(
     body += [_section(section) for section in sections]
     page = TEMPLATE.read_text(encoding="utf-8")
     files.write_text(path, page.replace("{{title}}", html.escape(title)).replace("{{body}}", "\n".join(body)))
+
+
+def write_markdown(path: Path, *, title: str, made: str, sections: Sequence[Section], summary: Table) -> None:
+    """Write the page in Markdown, its pictures, which are PNG files, beside it in a folder ``images``.
+
+    Parameters
+    ----------
+    path : Path
+    title : str
+    made : str
+        By which command, when and where.
+    sections : sequence of Section
+        The file beside each picture's SVG that ends in ``.png`` is copied.
+    summary : rows of str
+        The header, then for each section a row whose first cell links to it.
+    """
+    header, *rows = summary
+    linked = [[f"[{row[0]}](#{_slug(section.title)})", *row[1:]] for section, row in zip(sections, rows, strict=True)]
+    parts = [f"# {title}", f"Written by {made}.", markdown([header, *linked])]
+    images = files.writable_folder(path.parent / "images")
+    for section in sections:
+        outcome, _, sentence = section.verdict.partition(": ")
+        parts += [f"## {section.title}", f"**{outcome}.** {sentence}", section.text]
+        for picture in section.pictures:
+            name = f"{path.stem}_{section.name}_{picture.svg.stem}.png"
+            shutil.copyfile(picture.svg.with_suffix(".png"), images / name)
+            parts += [f"![{picture.svg.stem.replace('_', ' ')}](images/{name})", f"*{picture.caption}*"]
+        facts = "; ".join(f"{value} {fact}" for fact, value in section.facts if fact != "versions")
+        parts += [markdown(section.table), f"Run it again: `{section.command}` ({facts})."]
+    files.write_text(path, "\n\n".join(parts) + "\n")
+
+
+def _slug(heading: str) -> str:
+    """Return the anchor that Markdown's readers give a heading."""
+    return "".join(c for c in heading.lower().replace(" ", "-") if c.isalnum() or c in "-_")
 
 
 def _section(section: Section) -> str:

@@ -94,7 +94,14 @@ def test_report_writes_one_page_and_the_table_of_verdicts(tmp_path: Path) -> Non
     page = (tmp_path / "report.html").read_text()
     assert "Holds: 6 runs" in page
     assert 'id="lab-data">{"axes": {}' in page
-    assert "| A toy | holds | 6 runs |" in (tmp_path / "results.md").read_text()
+    results = (tmp_path / "results.md").read_text()
+    assert results.startswith("# Results\n\nWritten by `tinynet report --quick` on ")
+    assert "| [A toy](#a-toy) | holds | 6 runs |" in results
+    assert "## A toy\n\n**Holds.** 6 runs\n\nToys train." in results
+    assert "Run it again: `tinynet run toy --quick` (6 runs; 0 failed runs)." in results
+    for picture in re.findall(r"\]\((images/.+?)\)", results):
+        assert (tmp_path / picture).read_bytes() == (tmp_path / "toy" / "figure.png").read_bytes()
+    assert "images/results_toy_figure.png" in results
 
 
 @pytest.mark.slow

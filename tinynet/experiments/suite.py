@@ -93,33 +93,26 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
 
 
 def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
-    """Write every experiment, report.html with the lab handout, and results.md; return the table of verdicts."""
+    """Write every experiment, report.html with the lab handout, results.md; return the table of verdicts."""
     written = [(e, *write(e, sweep, quick=quick, out=out)) for e in EXPERIMENTS.values()]
     header = ["claim", "verdict", "figure"]
     summary = [header, *([e.title, verdict.outcome, verdict.headline] for e, verdict, _ in written)]
-    everything = [header, *([e.title, verdict.outcome, verdict.sentence] for e, verdict, _ in written)]
+    sections = [section for _, _, section in written]
     report.write(
         out / "report.html",
         title="What batch normalization does, measured",
-        sections=[section for _, _, section in written],
+        sections=sections,
         summary=summary,
         lab=lab.grid(sweep.results, quick),
     )
-    files.write_text(out / "results.md", _markdown(everything, quick))
-    return summary
-
-
-def _markdown(summary: list[list[str]], quick: bool) -> str:
-    """Return the table of verdicts as a page of the documentation."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in summary]
-    rows.insert(1, ["---"] * len(rows[0]))
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     command = "tinynet report" + (" --quick" if quick else "")
-    return (
-        "# Results\n\n"
-        f"Written by `{command}` on {datetime.date.today().isoformat()}, on {platform.machine()} with "
-        f"{available_cores()} cores, {versions()}.\n\n{table}\n"
+    made = (
+        f"`{command}` on {datetime.date.today().isoformat()}, on {platform.machine()} with {available_cores()} cores"
     )
+    report.write_markdown(
+        out / "results.md", title="Results", made=f"{made}, {versions()}", sections=sections, summary=summary
+    )
+    return summary
 
 
 def _csv(table: list[list[str]]) -> str:
