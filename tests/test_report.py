@@ -90,7 +90,7 @@ def test_the_markdown_page_has_every_section_with_its_pictures(tmp_path: Path) -
         "## A < B",
         "**Holds.** 5 > 3 & so on.",
         "What was run.",
-        "![plot](images/page_first_plot.png)",
+        "![A < B: plot](images/page_first_plot.png)",
         '*a "caption"*',
         "| arm | accuracy |\n| --- | --- |\n| plain | <10 %> |",
         "Run it again: `tinynet compare --init 'normal(0.05)'` (0, 1 seeds).\n",

@@ -112,7 +112,8 @@ def write_markdown(path: Path, *, title: str, made: str, sections: Sequence[Sect
         for picture in section.pictures:
             name = f"{path.stem}_{section.name}_{picture.svg.stem}.png"
             shutil.copyfile(picture.svg.with_suffix(".png"), images / name)
-            parts += [f"![{picture.svg.stem.replace('_', ' ')}](images/{name})", f"*{picture.caption}*"]
+            words = f"{section.title}: {picture.svg.stem.replace('_', ' ')}"
+            parts += [f"![{words}](images/{name})", f"*{picture.caption}*"]
         facts = "; ".join(f"{value} {fact}" for fact, value in section.facts if fact != "versions")
         parts += [markdown(section.table), f"Run it again: `{section.command}` ({facts})."]
     files.write_text(path, "\n\n".join(parts) + "\n")

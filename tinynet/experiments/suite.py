@@ -106,12 +106,9 @@ def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
         lab=lab.grid(sweep.results, quick),
     )
     command = "tinynet report" + (" --quick" if quick else "")
-    made = (
-        f"`{command}` on {datetime.date.today().isoformat()}, on {platform.machine()} with {available_cores()} cores"
-    )
-    report.write_markdown(
-        out / "results.md", title="Results", made=f"{made}, {versions()}", sections=sections, summary=summary
-    )
+    day, cores = datetime.date.today().isoformat(), available_cores()
+    made = f"`{command}` on {day}, on {platform.machine()} with {cores} cores, {versions()}"
+    report.write_markdown(out / "results.md", title="Results", made=made, sections=sections, summary=summary)
     return summary
 
 
