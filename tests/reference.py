@@ -196,3 +196,30 @@ def sgd_update_momentum(
 
 def sum_of_squares(g: Array) -> float:
     return float(np.sum(g.astype(np.float64) ** 2))
+
+
+# -- dense and merge ----------------------------------------------------------------------------------------
+
+
+def dense_add_bias(y: Array, b: Array) -> Array:
+    return y + b
+
+
+def dense_bias_gradient(dy: Array) -> Array:
+    return dy.sum(axis=0)
+
+
+def merge_copy(x: Array) -> Array:
+    return x.copy()
+
+
+def merge_add(a: Array, b: Array) -> Array:
+    return a + b
+
+
+def merge_write_columns(x: Array, y: Array, start: int) -> Array:
+    return np.concatenate([y[:, :start], x, y[:, start + x.shape[1] :]], axis=1)
+
+
+def merge_read_columns(y: Array, start: int, width: int) -> Array:
+    return y[:, start : start + width]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import tinynet
+from tests import reference
 
 ROOT = Path(tinynet.__file__).parent
 CLAIMS = {  # one file a claim
@@ -143,6 +144,15 @@ def test_a_kernel_allocates_no_array(name: str) -> None:
         if isinstance(function, ast.FunctionDef) and any("jit" in ast.unparse(d) for d in function.decorator_list):
             called = {n.func.attr for n in ast.walk(function) if isinstance(n, ast.Call) and hasattr(n.func, "attr")}
             assert not called & makers, f"{name}.{function.name}"
+
+
+@pytest.mark.parametrize("name", [n for n in sorted(modules()) if n.startswith("kernels.")])
+def test_every_kernel_has_a_plain_twin_and_its_file_a_test_file(name: str) -> None:
+    kernels = [node for node in ast.walk(ast.parse(modules()[name].read_text())) if isinstance(node, ast.FunctionDef)]
+    kernels = [node for node in kernels if any(ast.unparse(d).startswith("jit") for d in node.decorator_list)]
+    twins = {f"{name.split('.')[1]}_{kernel.name}": kernel.name for kernel in kernels}
+    assert not [twin for twin, short in twins.items() if not (hasattr(reference, twin) or hasattr(reference, short))]
+    assert not kernels or (Path(__file__).parent / "kernels" / f"test_{name.split('.')[1]}.py").exists()
 
 
 def test_only_known_libraries_are_imported() -> None:
