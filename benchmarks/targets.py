@@ -55,10 +55,17 @@ def targets() -> list[Target]:
 
 def reached(target: Target, groups: Sequence[Group]) -> float:
     """Return the ratio that was measured; nan if it was not."""
-    for group in groups:
-        if (group.part, group.work) == (target.part, target.work):
-            return group.ratio(target.against, target.ours)
-    return math.nan
+    return _ratio(target, groups, target.ours)
+
+
+def least(target: Target, groups: Sequence[Group]) -> float:
+    """Return what the matrix products alone take of the other's time: no network can go below it; nan if unknown."""
+    return _ratio(target, groups, FLOOR)
+
+
+def _ratio(target: Target, groups: Sequence[Group], of: str) -> float:
+    same = [group for group in groups if (group.part, group.work) == (target.part, target.work)]
+    return same[0].ratio(target.against, of) if same else math.nan
 
 
 def judged(groups: Sequence[Group]) -> list[tuple[Target, float, str]]:
@@ -72,12 +79,13 @@ def judged(groups: Sequence[Group]) -> list[tuple[Target, float, str]]:
 
 
 def table(groups: Sequence[Group], unmeasured: bool = True) -> list[list[str]]:
-    """Return rows: work, the two compared, at most, reached, verdict; those not measured if wanted."""
-    rows = [["work", "time of", "over that of", "at most", "reached", "verdict"]]
+    """Return rows: work, the two compared, at most, reached, floor, verdict; those not measured if wanted."""
+    rows = [["work", "time of", "over that of", "at most", "reached", "products alone", "verdict"]]
     for target, ratio, verdict in judged(groups):
         if math.isnan(ratio) and not unmeasured:
             continue
-        shown = "" if math.isnan(ratio) else f"{ratio:.2f}"
+        floor = math.nan if target.against == FLOOR else least(target, groups)
+        shown = ["" if math.isnan(number) else f"{number:.2f}" for number in (ratio, floor)]
         compared = [title(target.ours), title(target.against)]
-        rows.append([target.title, *compared, f"{target.limit:.2f}", shown, verdict])
+        rows.append([target.title, *compared, f"{target.limit:.2f}", *shown, verdict])
     return rows

@@ -255,6 +255,11 @@ def test_targets_are_judged_from_the_measurement(part):
     assert found["paper, step", "matrix products"] == (1.5, "not met")
     assert found["deep, step", "torch"][1] == "not measured"
     assert len(targets.table([])) == 1 + len(targets.targets())
+    step = group("steps", "deep", {"tinynet": [0.5], "torch": [1.0], "matrix products": [0.3]}, {})
+    rows = {row[2]: row[3:] for row in targets.table([step], unmeasured=False)[1:]}
+    assert rows["PyTorch eager"] == ["0.25", "0.50", "0.30", "not met"]
+    assert rows["matrix products"] == ["1.10", "1.67", "", "not met"]
+    assert "of those not met, 1 ask for less than the products alone." in part("page").reached([step])
     assert len(targets.table([], unmeasured=False)) == 1
 
 
