@@ -40,7 +40,7 @@ def document(capsys: pytest.CaptureFixture[str], *arguments: object, code: int =
 
 def test_every_command_that_prints_results_has_it() -> None:
     having = {name for name, own in COMMANDS.items() if "--json" in own._option_string_actions}
-    assert having == set(COMMANDS) - {"plot", "completion", "export"}  # these print the name of a file, or a script
+    assert having == set(COMMANDS) - {"completion"}  # which prints a script
 
 
 @pytest.fixture
@@ -131,3 +131,17 @@ def test_run_and_report_print_verdicts_and_tables(tmp_path: Path, capsys: pytest
     got = document(capsys, "report", *where)
     assert got["claims"] == [{"claim": "A toy", "verdict": "holds", "figure": "6 runs"}]
     assert got["page"] == str(tmp_path / "report.html")
+
+
+def test_export_and_plot_print_what_they_wrote(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("onnx")
+    tn.mlp(5, [4], 3, activation="relu", seed=0, dtype="float64").save(tmp_path / "net.safetensors")
+    model = tmp_path / "net.onnx"
+    expected = {"model": str(model), "inputs": 5, "outputs": 3, "dtype": "float64"}
+    assert document(capsys, "export", tmp_path / "net.safetensors") == expected
+    assert model.exists()
+    history, curves = tn.History(), tmp_path / "curves.png"
+    history.append(1, 0.5, 0.5, 0.5, 0.1)
+    history.to_csv(tmp_path / "run.csv")
+    assert document(capsys, "plot", tmp_path / "run.csv", "--out", curves) == {"curves": str(curves)}
+    assert curves.exists()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tinynet.cli.arguments import add_json
 from tinynet.cli.command import Command
+from tinynet.cli.output import print_json
 from tinynet.errors import InputError
 
 
@@ -14,6 +16,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "out", type=Path, nargs="?", metavar="OUT", help="the ONNX file (default: beside FILE, with .onnx as its end)"
     )
+    add_json(parser)
 
 
 def _export(args: argparse.Namespace) -> int:
@@ -31,7 +34,10 @@ def _export(args: argparse.Namespace) -> int:
         raise InputError(f"{out}: is a folder; name a file such as {out / 'net.onnx'}")
     files.writable_folder(out.parent)
     to_onnx(net, out)
-    print(f"model: {out}, input (batch, {net.inputs}) {net.dtype}, output (batch, {net.outputs})")
+    if args.json:
+        print_json({"model": str(out), "inputs": net.inputs, "outputs": net.outputs, "dtype": str(net.dtype)})
+    else:
+        print(f"model: {out}, input (batch, {net.inputs}) {net.dtype}, output (batch, {net.outputs})")
     return 0
 
 

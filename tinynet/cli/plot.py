@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from tinynet.cli.arguments import add_json
 from tinynet.cli.command import Command
+from tinynet.cli.output import print_json
 from tinynet.errors import InputError
 
 
@@ -16,6 +18,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("curves.png"), metavar="FILE", help="PNG, SVG or PDF (default: %(default)s)"
     )
+    add_json(parser)
 
 
 def _plot(args: argparse.Namespace) -> int:
@@ -30,7 +33,10 @@ def _plot(args: argparse.Namespace) -> int:
             raise InputError(f"{path}: is a folder; name a file")
     files.writable_folder(args.out.parent)
     results.plot_histories(args.runs, args.out)
-    print(f"curves: {args.out}")
+    if args.json:
+        print_json({"curves": str(args.out)})
+    else:
+        print(f"curves: {args.out}")
     return 0
 
 
