@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import tinynet as tn
+from tinynet import plots
 
 M, FEATURES = 60, 5  # examples in the batch, features of each
 EPS = 1e-5
@@ -48,12 +49,14 @@ show("y in training", y, layer.forward(x, training=True))
 # %%
 # Whatever mean and spread a feature came with, it leaves with mean beta and standard deviation abs(gamma).
 
-figure, axes = plt.subplots(1, 3, figsize=(10, 3.5), layout="constrained", sharey=True)
-for ax, values, title in zip(axes, (x, x_hat, y), ("x", "x_hat", "y = gamma x_hat + beta"), strict=True):
+plt.style.use(plots.STYLE)  # readable from the back of a room
+figure, axes = plt.subplots(1, 3, figsize=(10, 4.5), layout="constrained", sharey=True)
+for ax, values, title in zip(axes, (x, x_hat, y), ("x", "x_hat", "y"), strict=True):
     ax.boxplot(values, medianprops={"color": "#D55E00"})
     ax.axhline(0, color="black", linewidth=0.8)
     ax.set(title=title, xlabel="feature")
-figure.suptitle("A batch before, within and after batch normalization")
+axes[0].set_ylabel("value")
+plt.show()
 
 # %%
 # Running statistics
@@ -86,5 +89,3 @@ show("dbeta", dy.sum(axis=0), layer.grads["beta"])
 
 y_test = gamma * (x - running_mean) / np.sqrt(running_var + EPS) + beta
 show("y in testing", y_test, layer.forward(x, training=False))
-
-plt.show()

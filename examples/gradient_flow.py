@@ -51,9 +51,14 @@ print(f"relu with batch norm, wide layers and large batches, in theory: {np.sqrt
 # constant: Yang et al. (2019) derived the factor, and in very deep networks it makes them explode.
 
 layers = range(2, LAYERS + 1)
+plt.style.use(plots.STYLE)  # readable from the back of a room
 figure, axes = plt.subplots(len(ACTIVATIONS), figsize=(10, 11), layout="constrained", sharex=True, sharey=True)
 for ax, activation in zip(axes, ACTIVATIONS, strict=True):
-    arms = {f"norm={norm}": (layers, measured[activation, norm]) for norm in (None, "batch")}
+    names = {"without batch norm": None, "with batch norm": "batch"}
+    arms = {name: (layers, measured[activation, norm]) for name, norm in names.items()}
     plots.gradient_by_layer(arms, ax, title=activation)
+    ax.set_ylabel("gradient, RMS")
     ax.label_outer()
+    if ax is not axes[0]:
+        ax.get_legend().remove()  # it is that of the first
 plt.show()

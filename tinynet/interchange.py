@@ -27,9 +27,10 @@ import numpy as np
 from tinynet import checkpoint, files
 from tinynet.errors import FileFormatError, InputError
 from tinynet.files import brief
-from tinynet.layers import ELU, LAYERS, BatchNorm, Dense, Dropout, Layer, LayerNorm, LeakyReLU, Node, Softmax
+from tinynet.layers import ACTIVATIONS, ELU, BatchNorm, Dense, Dropout, Layer, LayerNorm, LeakyReLU, Node, Softmax
 from tinynet.typing import Array
 
+KNOWN = {Dense, BatchNorm, LayerNorm, Dropout, Softmax, *ACTIVATIONS.values()}  # what `_module` writes
 NAME = re.compile(r"(.*\.)?(0|[1-9][0-9]{0,5})\.(\w+)")  # of an array in a Sequential, itself perhaps in a module
 
 
@@ -131,7 +132,7 @@ def _chain(net: Graph) -> list[Layer]:
         kind = type(node.layer).__name__
         if node.parents != (before,):
             raise InputError(f"{kind}: a torch.nn.Sequential is a chain, and this network branches")
-        if node.layer is None or LAYERS.get(kind) is not type(node.layer) or node.layer.many_inputs:
+        if node.layer is None or type(node.layer) not in KNOWN:
             raise InputError(f"{kind}: PyTorch has no such module")
         layers.append(node.layer)
     return layers

@@ -120,7 +120,13 @@ class Network:
         return outputs.copy() if training else outputs
 
     def backward(self, dy: Array) -> Array:
-        """Return d loss / dx from ``dy`` = d loss / d output of the last training forward; write ``grads``."""
+        """Return d loss / dx, (batch, inputs), and write ``grads``; errors as for `Layer.backward`.
+
+        Parameters
+        ----------
+        dy : ndarray (batch, outputs)
+            d loss / d output of the last training forward, such as a loss returns it.
+        """
         dx = self.run_backward(dy, input_gradient=True)
         assert dx is not None
         return dx.copy()
@@ -197,6 +203,11 @@ class Network:
             of the 2015 paper; a last, short mini-batch is left out.
         batch_size : int
             For "minibatch".
+
+        Raises
+        ------
+        InputError, ShapeError, DataError
+            If the method, the batch size or x cannot be used; x needs two examples.
         """
         inference.calibrate(self.nodes, check_array(x, "input", self.inputs, self.dtype), method, batch_size)
 
@@ -211,7 +222,13 @@ class Network:
     # -- to and from files --------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write architecture, parameters and state to a safetensors file, whole or not at all."""
+        """Write architecture, parameters and state to a safetensors file, whole or not at all.
+
+        Raises
+        ------
+        InputError
+            If a layer is not tinynet's own: a file could not name it.
+        """
         checkpoint.save(path, self.nodes, {**self.params, **self.state}, self.dtype)
 
     @classmethod
@@ -222,6 +239,8 @@ class Network:
         ------
         FileFormatError
             If the file is not one that `save` writes; it names the file and the reason.
+        InputError
+            If there is no such file.
         """
         inputs, outputs, dtype, arrays = checkpoint.read(path)
         try:
@@ -293,7 +312,7 @@ class Sequential(Network):
     inputs : int
         Number of features of the data.
     seed, dtype
-        As for `Network`.
+        As for `Network`, and so are attributes and errors.
     """
 
     def __init__(self, layers: Iterable[Layer], *, inputs: int, seed: Seed = 0, dtype: DType = "float32") -> None:

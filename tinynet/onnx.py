@@ -155,8 +155,10 @@ def _write_layer(to: _Writer, layer: Layer, inputs: list[str]) -> None:
             to.op("Softmax", x, axis=1)
         case Concat():
             to.op("Concat", *inputs, axis=1)
-        case _:
+        case _ if kind in SAME:
             to.op(SAME[kind], *inputs)
+        case _:
+            raise InputError(f"{layer.name}: {kind} has no ONNX operator yet; give it one in tinynet/onnx.py")
 
 
 def _write_normalization(to: _Writer, centred: str, var: str, eps: float) -> None:

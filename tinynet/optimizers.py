@@ -14,9 +14,9 @@ from tinynet.typing import Array, Call
 
 
 class SGD:
-    """Stochastic gradient descent with momentum.
+    """Stochastic gradient descent with momentum (Sutskever, Martens, Dahl and Hinton 2013).
 
-    For each parameter w with gradient g, as PyTorch does it::
+    For each parameter w with gradient g, as PyTorch does it (which puts lr outside of v)::
 
         g <- g + weight_decay w
         v <- momentum v + g
@@ -42,6 +42,11 @@ class SGD:
     Notes
     -----
     Velocity and step number belong to one network: given another network's parameters, it starts anew.
+
+    Raises
+    ------
+    InputError
+        If a setting is not as above.
     """
 
     def __init__(

@@ -191,6 +191,11 @@ def evaluate(net: Network, data: Dataset, loss: Loss | None = None) -> tuple[flo
     -------
     loss, accuracy : float
         Accuracy is the share of examples whose largest output is at the label; nan for a regression.
+
+    Raises
+    ------
+    InputError, ShapeError, DataError
+        If the data do not suit the network and the loss.
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
     _check_data(net, data, loss, "data")

@@ -1,6 +1,7 @@
 """A network that replays its steps computes what its layers, called one after the other, compute: bit by bit."""
 
 import copy
+import inspect
 import pickle
 import sys
 import tracemalloc
@@ -80,8 +81,10 @@ def test_replayed_steps_are_the_layers_steps(make, dtype):
         assert_same(step(ours, rows + k % 2, k, training=False), step(plain, rows + k % 2, k, training=False))
 
 
-def test_every_layer_that_a_network_can_be_saved_with_is_replayed():
-    assert all(layer.replayable for layer in LAYERS.values())
+def test_every_layer_that_calls_kernels_is_replayed():
+    calling = {name: layer for name, layer in LAYERS.items() if "self.call(" in inspect.getsource(layer.forward)}
+    assert len(calling) >= 14
+    assert [name for name, layer in calling.items() if not layer.replayable] == []
 
 
 def test_without_a_blas_to_call_numpy_multiplies(monkeypatch):

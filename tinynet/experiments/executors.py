@@ -126,7 +126,7 @@ def scheduler_executor(address: str) -> Iterator[Executor]:
     Raises
     ------
     InputError
-        If ``distributed`` is not installed, or no scheduler answers within ten seconds.
+        If ``distributed`` is not installed, or no scheduler answers within five seconds.
     """
     try:
         import distributed

@@ -20,7 +20,7 @@ class Activation(Layer):
     steepest: float = 1.0  # the largest slope, where the function is not saturated
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        """Return f(x), of x's shape."""
+        """Return f(x), elementwise: (batch, features) to the same."""
         x = self.checked(x)
         y = self.empty("y", x.shape, reuse=training)
         self.call(getattr(kernels.activations, self.kernel + "_forward"), x.ravel(), y.ravel(), *self.constants)
@@ -29,7 +29,7 @@ class Activation(Layer):
         return y
 
     def backward(self, dy: Array) -> Array:
-        """Return dy f'(x)."""
+        """Return dy f'(x), elementwise."""
         dy, x, y = self.recall(dy)
         dx = self.empty("dx", dy.shape)
         kernel = getattr(kernels.activations, self.kernel + "_backward")
@@ -38,7 +38,7 @@ class Activation(Layer):
 
 
 class Sigmoid(Activation):
-    """1 / (1 + e^-x), in (0, 1). Its slope is at most 1/4: the classic cause of vanishing gradients."""
+    """1 / (1 + e^-x), in (0, 1). Its slope y (1 - y) is at most 1/4: the classic cause of vanishing gradients."""
 
     kind = "sigmoid"
     steepest = 0.25
@@ -46,14 +46,14 @@ class Sigmoid(Activation):
 
 
 class Tanh(Activation):
-    """Hyperbolic tangent, in (-1, 1)."""
+    """Hyperbolic tangent, in (-1, 1); its slope is 1 - y^2."""
 
     kind = "tanh"
     kernel = "tanh"
 
 
 class ReLU(Activation):
-    """max(x, 0)."""
+    """max(x, 0) (Nair and Hinton 2010); its slope is 1 where x > 0, else 0."""
 
     kind = "relu"
     kernel = "relu"
@@ -84,7 +84,7 @@ class ELU(Activation):
 
 
 class SELU(Activation):
-    """ELU with the alpha and scale that keep mean 0 and variance 1 (Klambauer et al. 2017)."""
+    """1.0507 ELU(x) with alpha 1.6733, which keep mean 0 and variance 1 (Klambauer et al. 2017)."""
 
     kind = "selu"
     kernel = "elu"

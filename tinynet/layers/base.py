@@ -69,11 +69,41 @@ class Layer:
     # -- what a kind of layer defines ---------------------------------------------------------------------
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        """Return the layer's output for ``x``; with ``training``, keep what `backward` needs."""
+        """Return the layer's output for ``x``; with ``training``, keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : ndarray (batch, features)
+            Of the layer's dtype, float32 or float64; left as it is.
+        training : bool
+
+        Returns
+        -------
+        ndarray (batch, output features)
+
+        Raises
+        ------
+        ShapeError, InputError
+            If x has another number of features, or is not float; the error names the layer.
+        """
         raise NotImplementedError
 
     def backward(self, dy: Array) -> Array:
-        """Return d loss / dx from ``dy`` = d loss / dy of the last training forward; write ``grads``."""
+        """Return d loss / dx from ``dy`` = d loss / dy of the last training forward; write ``grads``.
+
+        Parameters
+        ----------
+        dy : ndarray (batch, output features)
+
+        Returns
+        -------
+        ndarray (batch, features)
+
+        Raises
+        ------
+        InputError, ShapeError
+            If there was no training forward, or dy has not its output's shape; the error names the layer.
+        """
         raise NotImplementedError
 
     def parameter_gradients(self, dy: Array) -> None:
@@ -185,7 +215,7 @@ class Layer:
         return buffers[role, shape]
 
     def __call__(self, *nodes: Node) -> Node:
-        """Connect this layer to the outputs of others, in a graph."""
+        """Connect this layer to the outputs of others, in a graph; raise InputError for what is no node."""
         for node in nodes:
             if not isinstance(node, Node):
                 raise InputError(
@@ -220,7 +250,7 @@ class Node:
 
 
 def Input(features: int) -> Node:  # noqa: N802 - reads as a layer, as in Keras
-    """Return the node where a graph's data comes in, ``features`` numbers an example."""
+    """Return the node where a graph's data comes in, ``features`` numbers an example; ShapeError if below 1."""
     if features < 1:
         raise ShapeError(f"Input: needs at least 1 feature, not {features}")
     return Node(None, (), int(features))

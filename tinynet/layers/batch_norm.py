@@ -37,6 +37,11 @@ class BatchNorm(Layer):
 
     Placed just before the activation, as in the paper. A batch of one example is refused in training: its
     variance is zero and every output would be beta.
+
+    Raises
+    ------
+    InputError
+        If decay is not in [0, 1), or eps is negative.
     """
 
     kind = "batch_norm"
@@ -59,7 +64,13 @@ class BatchNorm(Layer):
         }
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        """Normalize (batch, features): by the batch's statistics in training, else by the running ones."""
+        """Normalize (batch, features): by the batch's statistics in training (Algorithm 1), else by the running ones.
+
+        Raises
+        ------
+        InputError
+            In training, if the batch has fewer than two examples; also as `Layer.forward`.
+        """
         x = self.checked(x)
         gamma, beta = self.params["gamma"], self.params["beta"]
         running_mean, running_var = self.state["running_mean"], self.state["running_var"]
@@ -83,7 +94,10 @@ class BatchNorm(Layer):
         return y
 
     def backward(self, dy: Array) -> Array:
-        """Write dgamma and dbeta; return dx, through the batch's mean and variance too."""
+        """Write dgamma and dbeta, (features,); return dx (batch, features), through the batch's mean and variance too.
+
+        The chain rule of the paper's section 3, simplified: dx = gamma inv_std (dy - mean(dy) - x_hat mean(dy x_hat)).
+        """
         dy, x, mu, rest, inv_std = self.recall(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]

@@ -24,6 +24,11 @@ class Dense(Layer):
     Notes
     -----
     params: ``weight`` (inputs, units), ``bias`` (units,).
+
+    Raises
+    ------
+    InputError
+        If there is less than one unit, or no such initializer.
     """
 
     kind = "dense"
@@ -64,7 +69,7 @@ class Dense(Layer):
             self.call(kernels.dense.bias_gradient, dy, self.grads["bias"])
 
     def backward(self, dy: Array) -> Array:
-        """Write the parameters' gradients and return dx = dy W^T."""
+        """Write the parameters' gradients and return dx = dy W^T: (batch, units) to (batch, inputs)."""
         dy, _ = self.recall(dy)
         self.parameter_gradients(dy)
         dx = self.empty("dx", (len(dy), self.features[0]))

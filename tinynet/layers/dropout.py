@@ -10,7 +10,13 @@ from tinynet.typing import Array
 class Dropout(Layer):
     """In training set each number to zero with probability ``rate`` and divide the others by 1 - rate.
 
-    Otherwise it does nothing: the division keeps the expected value the same ("inverted" dropout).
+    Otherwise it does nothing: the division keeps the expected value the same ("inverted" dropout; Srivastava et al.
+    2014 multiply at test time instead).
+
+    Raises
+    ------
+    InputError
+        If the rate is not in [0, 1).
     """
 
     kind = "dropout"

@@ -11,6 +11,10 @@ from tinynet.typing import Array
 class LayerNorm(Layer):
     """Normalize each example over its features: the batch plays no part, in training or after.
 
+    For a row x, with mean and variance over its features (Ba, Kiros and Hinton 2016, equation 3)::
+
+        y = gamma (x - mean) / sqrt(var + eps) + beta
+
     Parameters
     ----------
     eps : float
@@ -19,6 +23,11 @@ class LayerNorm(Layer):
     Notes
     -----
     params: ``gamma`` (starts at 1), ``beta`` (0), both (features,).
+
+    Raises
+    ------
+    InputError
+        If eps is negative.
     """
 
     kind = "layer_norm"
@@ -48,7 +57,7 @@ class LayerNorm(Layer):
         return y
 
     def backward(self, dy: Array) -> Array:
-        """Write dgamma and dbeta; return dx."""
+        """Write dgamma and dbeta, (features,); return dx (batch, features)."""
         dy, x_hat, inv_std = self.recall(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]

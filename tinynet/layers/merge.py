@@ -37,7 +37,7 @@ class Add(Merge):
         return features[0]
 
     def forward(self, *xs: Array, training: bool = False) -> Array:
-        """Return x_1 + x_2 + ..."""
+        """Return x_1 + x_2 + ..., each (batch, features); ShapeError if their number or shapes do not fit."""
         first, *others = self.checked_all(xs)
         y = self.empty("y", first.shape, reuse=training)
         self.call(kernels.merge.copy, first, y)
@@ -48,7 +48,7 @@ class Add(Merge):
         return y
 
     def backward(self, dy: Array) -> tuple[Array, ...]:  # type: ignore[override]
-        """Return dy for each input."""
+        """Return dy, (batch, features), for each input."""
         (dy,) = self.recall(dy)
         dxs = tuple(self.empty(f"dx_{k}", dy.shape) for k in range(len(self.features)))
         for dx in dxs:
@@ -68,7 +68,7 @@ class Concat(Merge):
         return sum(features)
 
     def forward(self, *xs: Array, training: bool = False) -> Array:
-        """Return [x_1, x_2, ...] along the features."""
+        """Return [x_1, x_2, ...], (batch, sum of features); ShapeError if their number or shapes do not fit."""
         arrays = self.checked_all(xs)
         y = self.empty("y", (len(arrays[0]), sum(self.features)), reuse=training)
         start = 0
@@ -80,7 +80,7 @@ class Concat(Merge):
         return y
 
     def backward(self, dy: Array) -> tuple[Array, ...]:  # type: ignore[override]
-        """Return each input's own columns of dy."""
+        """Return each input's own columns of dy, (batch, its features)."""
         (dy,) = self.recall(dy)
         dxs, start = [], 0
         for k, width in enumerate(self.features):

@@ -6,13 +6,13 @@ from tinynet.typing import Array
 
 
 class Softmax(Layer):
-    """Turn each row into probabilities: e^x / sum(e^x)."""
+    """Turn each row into probabilities, in (0, 1) and with the sum 1: e^x / sum(e^x)."""
 
     kind = "softmax"
     replayable = True
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        """Return the softmax of each row."""
+        """Return the softmax of each row of (batch, features)."""
         x = self.checked(x)
         y = self.empty("y", x.shape, reuse=training)
         self.call(kernels.softmax.forward, x, y)
