@@ -1,9 +1,11 @@
 """Every ```python block of the documentation runs, so that it cannot fall behind the code.
 
 A file's blocks run in sequence in one namespace, in a temporary working directory. A block that follows the
-comment ``<!-- no-run -->`` is skipped.
+comment ``<!-- no-run -->`` is skipped. Examples in docstrings run too.
 """
 
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -45,6 +47,17 @@ def test_blocks_run(path, tmp_path, monkeypatch):
     for first, source in blocks(path.read_text(encoding="utf-8")):
         # empty lines before it make a traceback show the line in the document
         exec(compile("\n" * (first - 1) + source, str(path), "exec"), namespace)
+
+
+def test_examples_in_docstrings_give_what_they_say() -> None:
+    found = {}
+    for path in sorted((ROOT / "tinynet").rglob("*.py")):
+        if ">>> " in path.read_text(encoding="utf-8"):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = doctest.testmod(importlib.import_module(name))
+    assert {name: result.failed for name, result in found.items() if result.failed} == {}
+    assert all(result.attempted for result in found.values())
+    assert len(found) >= 10
 
 
 SAMPLE = """\

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import tinynet as tn
+from tinynet import plots as tn_plots
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -75,6 +76,16 @@ def test_every_public_name_is_in_the_reference() -> None:
         names |= {f"{short}.{name}" for name in own if name not in tn.__all__}
     helpers = {"probes.rms", "schedules.as_schedule"}
     assert names - helpers - listed() == set()
+
+
+def test_every_plot_and_estimator_is_in_the_reference() -> None:
+    plots = {name for name, value in vars(tn_plots).items() if inspect.isfunction(value) and name[0] != "_"}
+    of_the_module = {"axes_or_new", "styled", "positive"}  # what the others are made with
+    assert {f"plots.{name}" for name in plots - of_the_module} - listed() == set()
+    tree = ast.parse((ROOT / "tinynet" / "sklearn.py").read_text(encoding="utf-8"))
+    classes = {node.name for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_"}
+    assert {f"sklearn.{name}" for name in classes} - listed() == set()
+    assert {"experiments.run", "experiments.compare.compare"} <= listed()
 
 
 def test_every_initializer_is_in_the_reference() -> None:

@@ -13,7 +13,14 @@ Row = tuple[str, str, tuple[str, ...], int, int]  # of `Network.describe`
 
 @styled()
 def draw_graph(rows: Sequence[Row], ax: Axes | None = None) -> Axes:
-    """Draw a layer graph from the rows of `Network.describe`: the data at the top, an arrow for what is read."""
+    """Draw a layer graph: the data at the top, an arrow for what is read, kind and number of outputs in each box.
+
+    Parameters
+    ----------
+    rows : sequence of tuple
+        What `Network.describe` returns.
+    ax : Axes, optional
+    """
     place, breadth, depth = _places(rows)
     ax = axes_or_new(ax, _inches(breadth, depth))
     for name, settings, reads, outputs, _ in rows:

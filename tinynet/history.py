@@ -22,10 +22,11 @@ class History:
     steps : list of int
         Number of updates made when the record was taken.
     train_loss : list of float
-        Mean training loss over the batches since the record before; the first loss that was not finite, in the
-        last record of a diverged run.
+        Mean training loss over the batches since the record before, in the loss's own unit; the first loss that was
+        not finite, in the last record of a diverged run.
     validation_loss, validation_accuracy : list of float
-        On the whole validation set, in inference mode; nan without one, and for a diverged run's last record.
+        On the whole validation set, in inference mode, the accuracy as a share in [0, 1]; nan without one, and for a
+        diverged run's last record.
     lr : list of float
         Learning rate of the last of those updates.
     diverged : bool
@@ -48,7 +49,13 @@ class History:
             getattr(self, name).append(value)
 
     def steps_to(self, accuracy: float) -> int | None:
-        """Return the first recorded step with at least this validation accuracy, or None if there is none."""
+        """Return the first recorded step with at least this validation accuracy, or None if there is none.
+
+        Parameters
+        ----------
+        accuracy : float
+            A share, in [0, 1].
+        """
         for step, reached in zip(self.steps, self.validation_accuracy, strict=True):
             if reached >= accuracy:
                 return step
@@ -95,7 +102,13 @@ class History:
 
     @classmethod
     def from_dict(cls, content: object, where: str = "history") -> Self:
-        """Return the history that ``dataclasses.asdict`` or `to_json` turned into ``content``."""
+        """Return the history that ``dataclasses.asdict`` or `to_json` turned into ``content``.
+
+        Raises
+        ------
+        FileFormatError
+            If it is something else; it names ``where`` that came from, and the reason.
+        """
         if not isinstance(content, dict) or content.keys() != {f.name for f in fields(cls)}:
             raise FileFormatError(f"{where}: not a history: its entries must be {', '.join(COLUMNS)}, diverged")
         if not all(isinstance(content[name], list) for name in COLUMNS):
@@ -113,7 +126,12 @@ class History:
         return history
 
     def final(self, name: str) -> float:
-        """Return the last entry of a column, nan if there is no record."""
+        """Return the last entry of a column, nan if there is no record.
+
+        Parameters
+        ----------
+        name : {"steps", "train_loss", "validation_loss", "validation_accuracy", "lr"}
+        """
         column = getattr(self, name)
         return float(column[-1]) if column else math.nan
 

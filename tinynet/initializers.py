@@ -36,12 +36,34 @@ def _orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
 
 
 def normal(std: float) -> Initializer:
-    """Draw from a normal distribution of mean 0 and the given standard deviation."""
+    """Draw from a normal distribution of mean 0 and the given standard deviation.
+
+    Parameters
+    ----------
+    std : float
+        At least 0. As a name: ``"normal(0.05)"``.
+
+    Returns
+    -------
+    callable
+        From a generator, fan_in and fan_out to a float64 weight (fan_in, fan_out).
+    """
     return lambda rng, fan_in, fan_out: rng.normal(0.0, std, (fan_in, fan_out))
 
 
 def constant(value: float) -> Initializer:
-    """Set every weight alike: the units of a layer then stay alike for ever, which is the lesson."""
+    """Set every weight alike: the units of a layer then stay alike for ever, which is the lesson.
+
+    Parameters
+    ----------
+    value : float
+        As a name: ``"constant(0.1)"``.
+
+    Returns
+    -------
+    callable
+        As that of `normal`.
+    """
     return lambda rng, fan_in, fan_out: np.full((fan_in, fan_out), value)
 
 
@@ -60,10 +82,28 @@ WITH_A_NUMBER: dict[str, Callable[[float], Initializer]] = {"normal": normal, "c
 def get(name: str) -> Initializer:
     """Return the initializer of a name such as ``"he_normal"``, ``"normal(0.05)"`` or ``"constant(0)"``.
 
+    Parameters
+    ----------
+    name : str
+        The mean is 0, the variance 1 / mean(fan_in, fan_out) for glorot, 2 / fan_in for he, 1 / fan_in for lecun, the
+        distribution normal or uniform; the weight of ``"orthogonal"`` has orthonormal rows or columns.
+
+    Returns
+    -------
+    callable
+        From a generator, fan_in and fan_out to a float64 weight (fan_in, fan_out).
+
     Raises
     ------
     InputError
         If there is no such name; it suggests the nearest, or says which number is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tinynet import initializers
+    >>> initializers.get("orthogonal")(np.random.default_rng(0), 3, 2).shape
+    (3, 2)
     """
     if name in NAMED:
         return NAMED[name]

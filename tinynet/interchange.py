@@ -95,10 +95,20 @@ def torch_sequential(net: Graph) -> str:
     ``model = eval(line)`` after ``from torch import nn``, or pasted into a program, is the model that takes
     `Network.to_torch_state`. Its momentum is 1 - decay.
 
+    Parameters
+    ----------
+    net : Network
+
     Raises
     ------
     InputError
         If the network is not a chain of layers that PyTorch has.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> tn.torch_sequential(tn.Sequential([tn.Dense(8, bias=False), tn.BatchNorm(), tn.ReLU()], inputs=4))
+    'nn.Sequential(nn.Linear(4, 8, bias=False), nn.BatchNorm1d(8, eps=1e-05, momentum=0.1), nn.ReLU())'
     """
     layers = _chain(net)
     modules = ", ".join(f"nn.{_module(layer)}" for layer in layers)

@@ -47,11 +47,23 @@ def mlp(
     seed, dtype
         As for `Network`.
 
+    Returns
+    -------
+    Sequential
+        From x (batch, inputs) to logits (batch, outputs).
+
     Raises
     ------
     InputError
         If something is not as above, or the weights alone would not fit into this machine's memory: before they are
         made.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> net = tn.mlp(784, [100] * 10, 10, activation="sigmoid", norm="batch", seed=0)
+    >>> list(net.layers)[:4], sum(p.size for p in net.params.values())
+    (['dense_1', 'batch_norm_1', 'sigmoid_1', 'dense_2'], 171410)
     """
     if len(hidden) > DEEPEST:
         raise InputError(f"mlp: at most {DEEPEST:,} hidden layers can be built, not {len(hidden):,}")

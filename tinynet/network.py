@@ -47,6 +47,17 @@ class Network:
     ------
     ShapeError
         If a layer does not fit its inputs; it names the layer.
+    InputError
+        If the nodes are no graph from one input to one output, or a layer is connected twice.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> x = tn.Input(4)
+    >>> h = tn.ReLU()(tn.Dense(8)(x))
+    >>> net = tn.Network(x, tn.Dense(3)(tn.Add()(h, tn.Dense(8)(h))), seed=0)
+    >>> list(net.layers)
+    ['dense_1', 'relu_1', 'dense_2', 'add_1', 'dense_3']
     """
 
     def __init__(self, inputs: Node, outputs: Node, *, seed: Seed = 0, dtype: DType = "float32") -> None:

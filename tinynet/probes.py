@@ -30,12 +30,27 @@ def rms(values: Array) -> float:
 
 
 def gradient_by_layer(net: Network) -> dict[str, float]:
-    """Return the root mean square per weight of every Dense layer's last gradient, by layer name."""
+    """Return the root mean square per weight of every Dense layer's last gradient, by layer name.
+
+    Parameters
+    ----------
+    net : Network
+        After a `Network.backward`; before one all are zero.
+
+    Returns
+    -------
+    dict of str to float
+    """
     return {name: rms(layer.grads["weight"]) for name, layer in net.layers.items() if isinstance(layer, Dense)}
 
 
 def activation_by_layer(net: Network) -> dict[str, dict[str, float]]:
     """Describe every activation layer's output in the last training step, by layer name.
+
+    Parameters
+    ----------
+    net : Network
+        After a training forward; before one there is nothing to describe.
 
     Returns
     -------
@@ -87,6 +102,21 @@ class Probe(Callback):
         ``values[measure][layer]`` is a list with one number a measurement. Measures of Dense layers:
         ``gradient_rms`` (root mean square per weight) and ``update_ratio`` (root mean square of the update over
         that of the weight); of activation layers those of `activation_by_layer`.
+
+    Raises
+    ------
+    InputError
+        If ``every`` is below 1.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> net = tn.mlp(2, [8, 8], 3, activation="tanh", seed=0)
+    >>> probe = tn.Probe(every=10)
+    >>> history = tn.fit(net, tn.datasets.spirals(60), steps=30, callbacks=[probe])
+    >>> layers, gradients = probe.table("gradient_rms")
+    >>> layers, probe.steps, gradients.shape
+    (['dense_1', 'dense_2', 'dense_3'], [0, 10, 20], (3, 3))
     """
 
     every: int = 100
@@ -122,7 +152,18 @@ class Probe(Callback):
         self.values.setdefault(measure, {}).setdefault(layer, []).append(value)
 
     def table(self, measure: str) -> tuple[list[str], Array]:
-        """Return the layers' names, in order, and an array (measurements, layers) of one measure."""
+        """Return the layers' names, in order, and an array (measurements, layers) of one measure.
+
+        Parameters
+        ----------
+        measure : str
+            A name in ``values``.
+
+        Raises
+        ------
+        InputError
+            If nothing was measured under that name; it suggests the nearest.
+        """
         if measure not in self.values:
             raise unknown_name("measure", measure, [*WEIGHT_MEASURES, *ACTIVATION_MEASURES])
         layers = self.values[measure]

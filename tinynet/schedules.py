@@ -16,7 +16,18 @@ def _positive(name: str, value: float) -> None:
 
 @dataclass(frozen=True)
 class Constant:
-    """The same rate at every step."""
+    """The same rate at every step.
+
+    Parameters
+    ----------
+    lr : float
+        The rate, above 0.
+
+    Raises
+    ------
+    InputError
+        If lr is not positive and finite.
+    """
 
     lr: float
 
@@ -30,7 +41,28 @@ class Constant:
 
 @dataclass(frozen=True)
 class StepDecay:
-    """The rate times ``factor`` after every ``every`` steps."""
+    """The rate times ``factor`` after every ``every`` steps.
+
+    Parameters
+    ----------
+    lr : float
+        The rate at first, above 0.
+    every : int
+        Steps from one fall to the next.
+    factor : float
+        Above 0 and at most 1.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> [tn.StepDecay(1.0, every=100, factor=0.5)(step) for step in (0, 99, 100, 250)]
+    [1.0, 1.0, 0.5, 0.25]
+    """
 
     lr: float
     every: int
@@ -49,7 +81,31 @@ class StepDecay:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine from ``lr`` down to ``final`` over ``steps`` steps, then constant (Loshchilov, Hutter 2017)."""
+    """Half a cosine from ``lr`` down to ``final`` over ``steps`` steps, then constant.
+
+    After t steps it is final + (lr - final) (1 + cos(pi t / steps)) / 2 (Loshchilov and Hutter 2017, equation 5).
+
+    Parameters
+    ----------
+    lr : float
+        The rate at first, above 0.
+    steps : int
+        How long it falls.
+    final : float
+        The rate at the end, at least 0.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> optimizer = tn.SGD(tn.Cosine(0.1, steps=1000), momentum=0.9)
+    >>> [round(optimizer.schedule(step), 3) for step in (0, 500, 1000)]
+    [0.1, 0.05, 0.0]
+    """
 
     lr: float
     steps: int
@@ -69,7 +125,27 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Warmup:
-    """A straight line up to another schedule over the first ``steps`` steps, then that schedule from its start."""
+    """A straight line up to another schedule over the first ``steps`` steps, then that schedule from its start.
+
+    Parameters
+    ----------
+    then : schedule or float
+        What follows; a number is a constant rate.
+    steps : int
+        Of the straight line.
+
+    Raises
+    ------
+    InputError
+        If a number is out of its range.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> warmup = tn.Warmup(tn.Constant(1.0), steps=4)
+    >>> [warmup(step) for step in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 1.0]
+    """
 
     then: Schedule | float
     steps: int

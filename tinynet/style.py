@@ -43,7 +43,21 @@ def styled() -> Iterator[None]:
 
 
 def figure(columns: int = 1, *, one_scale: bool = True) -> tuple[Figure, list[Axes]]:
-    """Return a figure outside pyplot, for files, with axes side by side, on one scale or each on its own."""
+    """Return a figure outside pyplot, for files, with axes side by side.
+
+    Parameters
+    ----------
+    columns : int
+        How many axes.
+    one_scale : bool
+        Whether they share the scale of y.
+
+    Returns
+    -------
+    figure : Figure
+        10 x 6 inches, 7 x 6 a column if there are several.
+    axes : list of Axes
+    """
     with styled():
         fig = Figure(figsize=(SIZE[0] * (1 if columns == 1 else 0.7 * columns), SIZE[1]), layout="constrained")
         axes = fig.subplots(1, columns, sharey=one_scale, squeeze=False)
@@ -51,7 +65,19 @@ def figure(columns: int = 1, *, one_scale: bool = True) -> tuple[Figure, list[Ax
 
 
 def save(fig: Figure, path: Path) -> list[Path]:
-    """Write the figure as PNG and SVG under ``path`` with those endings, whole or not at all; return both."""
+    """Write a figure as PNG (120 dots an inch) and SVG, whole or not at all.
+
+    Parameters
+    ----------
+    fig : Figure
+    path : Path
+        Of both files, but for the ending.
+
+    Returns
+    -------
+    list of Path
+        The PNG file and the SVG file.
+    """
     paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
     with styled():
         with files.replacing(paths[0]) as temporary:

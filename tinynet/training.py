@@ -101,6 +101,14 @@ def fit(
     InputError
         Before any training, if the data, labels or settings do not fit, or a checkpoint could not hold them; it says
         which.
+
+    Examples
+    --------
+    >>> import tinynet as tn
+    >>> net = tn.mlp(2, [16], 3, norm="batch", seed=0)
+    >>> history = tn.fit(net, tn.datasets.spirals(600), optimizer=tn.SGD(lr=0.1), epochs=3, seed=0)
+    >>> history.steps, history.diverged
+    ([10, 20, 30], False)
     """
     loss = SoftmaxCrossEntropy() if loss is None else loss
     optimizer = SGD(lr=0.1) if optimizer is None else optimizer

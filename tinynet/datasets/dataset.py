@@ -30,6 +30,17 @@ class Dataset:
     ------
     DataError
         If there are no examples, the lengths differ, or a value is not finite; it says which.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinynet as tn
+    >>> images = np.zeros((100, 28, 28), "uint8")
+    >>> data = tn.Dataset(images / np.float32(255), np.arange(100) % 10)
+    >>> data
+    Dataset(100 examples, 784 features of float32, labels 0 to 9)
+    >>> data[:60]  # also a mask, or row numbers
+    Dataset(60 examples, 784 features of float32, labels 0 to 9)
     """
 
     x: Array
@@ -92,9 +103,27 @@ class Batches:
     shorter than ``at_least``, its examples are left out of that epoch: batch normalization cannot train on one
     example.
 
-    ``empty(rows)`` gives the array (rows, features) into which so many examples are copied. The arrays that are
-    handed out are written over by the next batch.
+    The arrays that are handed out are written over by the next batch.
 
+    Parameters
+    ----------
+    data : Dataset
+    batch_size : int
+        The whole set, if that is smaller.
+    rng : numpy.random.Generator
+        From which each epoch's order is drawn.
+    empty : callable
+        ``empty(rows)`` gives the array (rows, features) into which so many examples are copied.
+    at_least : int
+        Examples in a batch.
+
+    Raises
+    ------
+    InputError, DataError
+        If the batch size or the data set is smaller than ``at_least``.
+
+    Notes
+    -----
     ``taken`` counts the batches of this epoch and ``epoch_rng`` is the generator's state from which its order was
     drawn: with both, other `Batches` go on from there.
     """

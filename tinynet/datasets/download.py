@@ -64,7 +64,22 @@ def kmnist(folder: str | Path | None = None) -> tuple[Dataset, Dataset]:
 
     The labels: o, ki, su, tsu, na, ha, ma, ya, re, wo. Licence: Creative Commons Attribution-Share Alike 4.0,
     "KMNIST Dataset" (created by CODH), adapted from "Kuzushiji Dataset" (created by NIJL and others),
-    doi:10.20676/00000341. Parameters, returns and errors as for `fashion_mnist`.
+    doi:10.20676/00000341.
+
+    Parameters
+    ----------
+    folder : path, optional
+        As for `fashion_mnist`.
+
+    Returns
+    -------
+    train, test : Dataset
+        60,000 and 10,000 examples; x (examples, 784) float32 in [0, 1], y (examples,) labels 0 to 9.
+
+    Raises
+    ------
+    InputError, FileFormatError
+        As for `fashion_mnist`.
     """
     return load("KMNIST", KMNIST, KMNIST_SHA256, folder)
 

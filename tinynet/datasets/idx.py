@@ -19,6 +19,15 @@ LONGEST_HEADER = 4 + 4 * 255
 def read_idx(path: str | Path) -> Array:
     """Return the array in an IDX file, plain or gzip.
 
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    ndarray
+        Of the file's shape and type: bytes, integers or floats, big-endian as in the file; read-only.
+
     Raises
     ------
     FileFormatError

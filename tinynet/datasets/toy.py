@@ -23,7 +23,12 @@ def spirals(examples: int = 600, *, classes: int = 3, noise: float = 0.2, seed: 
     Returns
     -------
     Dataset
-        x (examples, 2) in the unit disc, y (examples,).
+        x (examples, 2) float32 in the unit disc, y (examples,) labels from 0.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two examples or classes, or the noise is negative.
     """
     _check(examples, noise)
     if classes < 2:
@@ -49,7 +54,12 @@ def moons(examples: int = 400, *, noise: float = 0.1, seed: Seed = 0) -> Dataset
     Returns
     -------
     Dataset
-        x (examples, 2), y (examples,) of 0 and 1.
+        x (examples, 2) float32, y (examples,) of 0 and 1.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two examples, or the noise is negative.
     """
     _check(examples, noise)
     rng = np.random.default_rng(seed)

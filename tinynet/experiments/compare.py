@@ -28,7 +28,13 @@ def arms(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> list
 
 @dataclass
 class Comparison:
-    """The runs of a comparison, and what they say."""
+    """The runs of a comparison, and what they say.
+
+    Attributes
+    ----------
+    results : list of RunResult
+        Of both arms. An arm's name is "plain", "batch norm" or "layer norm".
+    """
 
     results: list[RunResult]
 
@@ -141,7 +147,24 @@ def spread_text(values: Sequence[float], form: str) -> str:
 
 
 def compare(base: RunSettings, norm: Literal["batch", "layer"], seeds: int, jobs: int) -> Comparison:
-    """Train both arms for every seed."""
+    """Train both arms for every seed.
+
+    Parameters
+    ----------
+    base : RunSettings
+        Its norm and seed do not matter.
+    norm : {"batch", "layer"}
+        Of the normalized arm.
+    seeds : int
+        Pairs of runs: seeds 0, 1, ...
+    jobs : int
+        Worker processes; a script that asks for some is guarded by ``if __name__ == "__main__":``.
+
+    Raises
+    ------
+    InputError
+        If a worker process was killed, say for want of memory.
+    """
     return Comparison(run_all(arms(base, norm, seeds), jobs=jobs, description="compare"))
 
 

@@ -20,10 +20,17 @@ Results = Mapping[Any, dict[str, Any]]  # settings -> result; a run that failed 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a claim holds, with the figure and its interval in words: computed, never written by hand."""
+    """Whether a claim holds, with the figure and its interval in words: computed, never written by hand.
+
+    Attributes
+    ----------
+    outcome : {"holds", "does not hold", "not shown"}
+    sentence : str
+        Or several, of which the first says the most.
+    """
 
     outcome: Outcome
-    sentence: str  # or several, of which the first says the most
+    sentence: str
 
     def __str__(self) -> str:
         return f"{self.outcome.capitalize()}: {self.sentence}"
@@ -66,7 +73,13 @@ class Experiment:
     captions: Mapping[str, str]
 
     def finding(self, results: Results) -> Finding:
-        """Return what the results say."""
+        """Return what the results say.
+
+        Parameters
+        ----------
+        results : mapping of settings to dict
+            Of the runs that did not fail, as `run_sweep` gives them.
+        """
         if not results:
             return Finding(self, Verdict("not shown", "every run failed"), [["no result"]], {})
         return Finding(self, self.verdict(results), self.table(results), self.draw(results))

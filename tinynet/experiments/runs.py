@@ -47,6 +47,25 @@ def check(settings: Any) -> None:
 class RunSettings:
     """Everything one training run depends on: the same settings give the same numbers.
 
+    Parameters
+    ----------
+    depth, width : int
+        Hidden layers, and units of each.
+    activation, init, norm, dropout
+        As for `tinynet.mlp`.
+    lr, momentum : float
+        As for `tinynet.SGD`.
+    batch_size, steps, seed : int
+        As for `tinynet.fit`; the seed is that of the weights, too.
+    data : str, optional
+        A folder of IDX files; by default the bundled MNIST.
+    train_size : int, optional
+        Only the first so many training examples.
+    record_every : int
+        Steps between records, and between the probe's measurements.
+    probed : bool
+        Whether a `tinynet.Probe` watches.
+
     Raises
     ------
     InputError
@@ -64,8 +83,8 @@ class RunSettings:
     batch_size: int = 60
     steps: int = 5000
     seed: int = 0
-    data: str | None = None  # a folder of IDX files; None is the bundled MNIST
-    train_size: int | None = None  # only the first so many training examples
+    data: str | None = None
+    train_size: int | None = None
     record_every: int = 100
     probed: bool = True
 
@@ -130,7 +149,24 @@ def load_data(folder: str | None) -> tuple[Dataset, Dataset]:
 
 
 def run(settings: RunSettings, *callbacks: Callback) -> RunResult:
-    """Train one network as its settings say, with a probe and test accuracy at every record."""
+    """Train one network as its settings say, with a probe and test accuracy at every record.
+
+    Parameters
+    ----------
+    settings : RunSettings
+    *callbacks : Callback
+        Besides the probe.
+
+    Returns
+    -------
+    RunResult
+        With ``.history``, ``.probe`` and ``.interrupted``, whether a callback ended it before its time.
+
+    Raises
+    ------
+    InputError
+        If the folder in ``data`` cannot be read; see `tinynet.datasets.idx`.
+    """
     train, test = settings.sets()
     history, probe = History(), Probe(every=settings.record_every)
     watching = [probe, *callbacks] if settings.probed else callbacks

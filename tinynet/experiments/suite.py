@@ -46,7 +46,18 @@ EXPERIMENTS: dict[str, Experiment] = {
 
 
 def find(names: Sequence[str]) -> list[Experiment]:
-    """Return the experiments of these names, each once; raise InputError for an unknown one."""
+    """Return the experiments of these names, each once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As ``tinynet list`` prints them.
+
+    Raises
+    ------
+    InputError
+        If one is unknown; it suggests the nearest.
+    """
     for name in names:
         if name not in EXPERIMENTS:
             raise unknown_name("experiment", name, EXPERIMENTS)

@@ -42,6 +42,16 @@ class BatchNorm(Layer):
     ------
     InputError
         If decay is not in [0, 1), or eps is negative.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tinynet as tn
+    >>> bn = tn.BatchNorm(decay=0.9)
+    >>> bn.forward(np.array([[1.0], [2.0], [3.0]]), training=True).round(2).ravel().tolist()
+    [-1.22, 0.0, 1.22]
+    >>> bn.state["running_mean"].round(2).tolist()  # 0.9 * 0 + 0.1 * 2
+    [0.2]
     """
 
     kind = "batch_norm"
