@@ -25,6 +25,7 @@ extensions = [
     "numpydoc",  # reads NumPy-style docstrings; unlike napoleon it keeps "a, b : float" and "Attributes" as they are
     "sphinx.ext.viewcode",  # "[source]": the source is the textbook
     "sphinx_design",  # the start page's cards
+    "sphinx_copybutton",  # a button on each block of code
     "sphinx_gallery.gen_gallery",  # examples and lessons: run, with their plots, as notebooks
     "house",  # _extensions/house.py: formulas without a network, links to files that are not pages
 ]
@@ -85,6 +86,9 @@ sphinx_gallery_conf = {
         "    %pip install --quiet tinynet-lab"
     ),
 }
+
+copybutton_prompt_text = ">>> "  # of docstrings' examples only the input is copied
+copybutton_selector = "div:not(.sphx-glr-script-out) > div.highlight > pre"  # not what a script printed
 
 # -- pages -------------------------------------------------------------------------------------------------
 html_theme = "pydata_sphinx_theme"

@@ -122,7 +122,7 @@ class Probe(Callback):
     every: int = 100
     steps: list[int] = field(default_factory=list)
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    _before: dict[str, Array] = field(default_factory=dict, repr=False)
+    _before: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.every < 1:

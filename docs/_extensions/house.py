@@ -7,12 +7,14 @@ from pathlib import Path
 
 from docutils import nodes
 from latex2mathml.converter import convert
+from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.writers.html5 import HTML5Translator as HTMLTranslator
 
 ROOT = Path(__file__).parents[2]
 TAG = re.compile(r"\\tag\{(.+?)\}")
 LINK = re.compile(r"\[(?P<text>[^][]+)\]\((?P<target>(?!\w+:|#)[^)\s]+)\)")
+MODULES = ["tinynet", "tinynet.datasets", "tinynet.probes"]  # whose names the reference has for one file's objects
 FIRST = ["first_network", "with_and_without_batch_norm", "gradient_flow", "batch_norm_by_hand", "folding"]
 
 
@@ -66,6 +68,13 @@ def link_files(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = LINK.sub(known, source[0])
 
 
+def name_anchors(app: Sphinx, doctree: nodes.document) -> None:
+    """Give an object an anchor by each of its modules' names: the pages of source link back by any of them."""
+    for signature in doctree.findall(addnodes.desc_signature):
+        anchors = [f"{module}.{signature.get('fullname')}" for module in MODULES]
+        signature["ids"] += [anchor for anchor in anchors if anchor not in signature["ids"]]
+
+
 # -- the gallery: from the first network on; lessons by their number ---------------------------------------------
 
 
@@ -86,4 +95,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("house_repository", repository(), "env")
     app.add_html_math_renderer("mathml", inline_renderers=(visit_inline, None), block_renderers=(visit_block, None))
     app.connect("source-read", link_files)
+    app.connect("doctree-read", name_anchors)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -97,7 +97,7 @@ class BatchNorm(Layer):
                 "(one example has no variance; for a prediction use training=False)"
             )
         mu, rest, var, inv_std = (self.empty(role, gamma.shape) for role in ("mu", "rest", "var", "inv_std"))
-        work = self.work()
+        work = self._work()
         self.call(kernels.batch_norm.forward, x, gamma, beta, self.eps, y, mu, rest, var, inv_std, *work)
         self.call(kernels.batch_norm.update_running, mu, rest, var, m, self.decay, running_mean, running_var)
         self.keep(y, x, mu, rest, inv_std)
@@ -111,9 +111,9 @@ class BatchNorm(Layer):
         dy, x, mu, rest, inv_std = self.recall(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
-        self.call(kernels.batch_norm.backward, dy, x, mu, rest, inv_std, gamma, dx, dgamma, dbeta, *self.work())
+        self.call(kernels.batch_norm.backward, dy, x, mu, rest, inv_std, gamma, dx, dgamma, dbeta, *self._work())
         return dx
 
-    def work(self) -> list[Array]:
+    def _work(self) -> list[Array]:
         """Return two arrays (features,) for a kernel's own use."""
         return [self.empty(role, self.params["gamma"].shape) for role in ("work_1", "work_2")]
