@@ -10,6 +10,8 @@ sys.path[:0] = [str(HERE / "_extensions"), str(HERE.parent)]  # `house`, and thi
 # The examples' products are small: two BLAS threads would wait for each other. Before NumPy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import house  # noqa: E402
+
 import tinynet  # noqa: E402
 
 project = "tinynet"
@@ -58,8 +60,11 @@ numpydoc_show_class_members = False  # autodoc shows them
 python_use_unqualified_type_names = True
 
 # -- gallery -----------------------------------------------------------------------------------------------
-GALLERIES = {"../examples": "gallery", "course": "lessons"}  # the scripts' folder, and that of their pages
-GALLERIES = {source: pages for source, pages in GALLERIES.items() if (HERE / source / "GALLERY_HEADER.rst").exists()}
+GALLERIES = {  # the scripts' folder, and that of their pages
+    os.path.relpath(house.ROOT / source, HERE): pages
+    for source, pages in house.GALLERIES.items()
+    if (house.ROOT / source / "GALLERY_HEADER.rst").exists()
+}
 if "course" not in GALLERIES:  # a copy without the course: no reason to fail for the links to it
     suppress_warnings = ["ref.doc", "toc.not_readable", "myst.xref_missing"]
 sphinx_gallery_conf = {

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 TAG = re.compile(r"\\tag\{(.+?)\}")
 LINK = re.compile(r"\[(?P<text>[^][]+)\]\((?P<target>(?!\w+:|#)[^)\s]+)\)")
 MODULES = ["tinynet", "tinynet.datasets", "tinynet.probes"]  # whose names the reference has for one file's objects
+GALLERIES = {"examples": "gallery", "docs/course": "lessons"}  # folders of scripts, and where their pages are made
 FIRST = ["first_network", "with_and_without_batch_norm", "gradient_flow", "batch_norm_by_hand", "folding"]
 
 
@@ -59,6 +60,9 @@ def link_files(app: Sphinx, docname: str, source: list[str]) -> None:
 
     def known(match: re.Match[str]) -> str:
         target = Path(os.path.normpath(page.parent / match["target"].split("#")[0]))
+        for folder, gallery in GALLERIES.items():
+            if target == ROOT / folder:
+                return f"[{match['text']}](/{gallery}/index)"
         if target.is_relative_to(app.srcdir) or not target.is_relative_to(ROOT):
             return match[0]
         path = target.relative_to(ROOT).as_posix()
