@@ -41,7 +41,7 @@ small = net.fold()
 figure, axes = plt.subplots(1, 2, figsize=(9, 8), layout="constrained")
 for ax, network, title in zip(axes, (net, small), ("as trained", "folded"), strict=True):
     network.plot(ax)
-    ax.set_title(title)
+    ax.set_title(title, fontsize=20)
 
 # %%
 # The same function
