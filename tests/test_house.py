@@ -38,6 +38,7 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"experiments.runner", "experiments.sweep"},
     {"experiments.executors", "experiments.runs", "experiments.store"},
     {f"course.lesson_{k}" for k in range(1, 7)} | {"course.__init__"},
+    {"course.comparing"},
     {"sklearn", "course.numerical", "course.report"},
     {"__init__"},
     {"live", "probes", "resuming", "tensorboard"},

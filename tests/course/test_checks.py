@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.course.answers import WRONG
-from tinynet.course import prediction, report
+from tests.course import answers_1_to_3, answers_4_to_6
+from tinynet.course import comparing, prediction
 from tinynet.course.numerical import derivative
 
 SOLUTIONS = Path(__file__).parents[2] / "docs" / "course" / "solutions"
+WRONG = answers_1_to_3.WRONG | answers_4_to_6.WRONG
 EXERCISES = {1: 3, 2: 4, 3: 3, 4: 4, 5: 3, 6: 3}
 
 
@@ -37,7 +38,7 @@ def test_a_wrong_answer_is_told_what_is_wrong_with_it(lesson, name, capsys, monk
 
     def spy(what, answer, expected, mistakes, **settings):
         catalogue.update(mistakes)
-        report.compare(what, answer, expected, mistakes, **settings)
+        comparing.compare(what, answer, expected, mistakes, **settings)
 
     monkeypatch.setattr(module, "compare", spy)
     said = []
@@ -53,11 +54,31 @@ def test_a_wrong_answer_is_told_what_is_wrong_with_it(lesson, name, capsys, monk
     assert not untold, "no wrong answer is told this"
 
 
+JUNK = {
+    "text": "x",
+    "a dict": {},
+    "an empty array": np.zeros(0),
+    "ragged": [[1], [2, 3]],
+    "complex": np.full((6, 2), 1j),
+    "huge": np.full((6, 4), 1e200),
+    "an object": object(),
+}
+
+
+@pytest.mark.parametrize(("lesson", "name"), WRONG, ids=lambda part: str(part))
+def test_whatever_is_returned_the_page_runs_on(lesson, name, capsys):
+    check = getattr(importlib.import_module(f"tinynet.course.lesson_{lesson}"), name)
+    for junk in JUNK.values():
+        for parts in ("one", 2, 3):
+            check(lambda *_, junk=junk, parts=parts: junk if parts == "one" else (junk,) * parts)
+    assert capsys.readouterr().out.count("not right yet: ") == 3 * len(JUNK)
+
+
 def test_the_message_measures_the_distance_to_an_independent_reference(capsys):
     from tinynet.course import lesson_2
 
     lesson_2.dense_backward(lambda dy, x, weight: (dy @ weight.T, x.T @ dy / len(x), dy.sum(axis=0)))
-    found = re.search(r"dweight\[\d, \d\] is (\S+), the numerical derivative says (\S+)\)", capsys.readouterr().out)
+    found = re.search(r"dweight\[0, 0\] is (\S+); the numerical derivative: (\S+)\)", capsys.readouterr().out)
     assert found is not None
     assert float(found[1]) == pytest.approx(float(found[2]) / 5, rel=1e-3)
 
@@ -75,7 +96,7 @@ def stub(dy, x):
     ("answer", "said"),
     [
         (lambda dy, x: ..., "fill in dx"),
-        (lambda dy, x: None, "fill in dx"),
+        (lambda dy, x: None, "fill in dx, and return it: your function returned None"),
         (stub, "the function has no body yet"),
         (unfinished, "a value is still ... or None in the line `return dy * y`"),
         (..., "give the check your function"),

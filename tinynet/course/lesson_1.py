@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 import tinynet as tn
-from tinynet.course.report import NotDone, Wrong, blank, brief, call, compare, exercise, parts
+from tinynet.course.comparing import check_order, compare
+from tinynet.course.report import NotDone, Wrong, blank, brief, call, exercise, parts
 from tinynet.typing import Array
 
 
+def _relu(h: Array) -> Array:
+    return np.maximum(h, 0)
+
+
 def _forward(
-    params: dict[str, Array], h: Array, *, relu: bool = True, last: bool = False, bias: str = "before"
+    params: dict[str, Array], h: Array, bend: Callable[[Array], Array] = _relu, *, where: str = "12", bias: str = "on"
 ) -> Array:
-    """Return a three-layer network's output by hand, rightly or with a mistake."""
-    for k in (1, 2, 3):
+    """Return a three-layer network's output by hand, rightly or with a mistake; ``where`` are the bent layers."""
+    for k in "123":
         b = params[f"dense_{k}.bias"] if bias != "none" else 0.0
         h = h @ params[f"dense_{k}.weight"] + (b if bias != "after" else 0.0)
-        if relu and (k < 3 or last):
-            h = np.maximum(h, 0)
+        if k in where:
+            h = bend(h)
         if bias == "after":
             h = h + b
     return h
+
+
+def _sigmoid(h: Array) -> Array:
+    return 1 / (1 + np.exp(-h))
 
 
 @exercise("1.1")
@@ -36,9 +46,16 @@ def forward_by_hand(forward: Any) -> str:
     x, params = rng.normal(size=(6, 4)), {name: array.copy() for name, array in net.params.items()}
     mistakes = {
         "there is no activation after the last layer: the outputs of a classifier may be negative": _forward(
-            params, x, last=True
+            params, x, where="123"
         ),
-        "the activations are missing: after each hidden Dense stands a ReLU": _forward(params, x, relu=False),
+        "the activations are missing: after each hidden Dense stands a ReLU": _forward(params, x, where=""),
+        "one ReLU is missing: there are two, after the first Dense and after the second": (
+            _forward(params, x, where="1"),
+            _forward(params, x, where="2"),
+        ),
+        "this bends with another function; the ReLU is max(h, 0), number by number": tuple(
+            _forward(params, x, bend) for bend in (_sigmoid, np.tanh, np.abs, lambda h: np.minimum(h, 0))
+        ),
         "the biases are missing: a Dense is x W + b": _forward(params, x, bias="none"),
         "the bias belongs to the Dense, so it is added before the ReLU, not after it": _forward(
             params, x, bias="after"
@@ -63,6 +80,7 @@ def collapse(collapse: Any) -> str:
 
     answer = call(collapse, weight_1=w1, bias_1=b1, weight_2=w2, bias_2=b2)
     weight, bias = parts(answer, "weight", "bias")
+    check_order((weight, bias), {"weight": w, "bias": b})
     of_weight = {
         "the factors of your weight are in the wrong order: examples are rows here, x W, so the first layer's weight "
         "stands on the left": w2 @ w1,
@@ -73,6 +91,9 @@ def collapse(collapse: Any) -> str:
         "your bias is b1 + b2; but b1 goes through the second layer too: (x W1 + b1) W2 + b2": b1 + b2,
         "your bias leaves out b1, which goes through the second layer": b2,
         "your bias leaves out the second layer's own b2": b1 @ w2,
+        "b2 goes through no other layer: only b1 meets W2": (b1 + b2) @ w2,
+        "b1 goes through the second layer, so it meets W2, not W1": b1 @ w1 + b2,
+        "b1 * W2 multiplies number by number; b1 goes through the layer by a matrix product, @": b1 * w2 + b2,
         "b1 meets the second weight from the left, as every row vector here: b1 @ W2": w2 @ b1 + b2,
     }
     compare("weight", weight, w, of_weight, reference="the two layers", shape=("inputs", "units"))
@@ -112,10 +133,24 @@ def skip_connection(make: Any) -> str:
         raise Wrong(f"2 features in and 3 classes out are meant; yours has {net.inputs} and {net.outputs}")
     if list(kinds.values()).count("Dense") != 3:
         raise Wrong("three Dense layers are meant: one that makes h, one in the branch, one for the 3 outputs")
+    others = sorted(kind for kind in kinds.values() if kind not in ("Dense", "ReLU", "Add"))
+    if others or len(kinds) != 5:
+        raise Wrong(
+            f"your graph has {', '.join(others) or 'a ReLU'} too many: it takes three Dense, one ReLU and one Add"
+        )
+    h_name, relu = sorted(reads[joins[0]], key=lambda name: kinds[name])
+    (branch,) = reads[relu]
+    if tuple(reads[branch]) != (h_name,):
+        raise Wrong(f"the branch should start at h, but its Dense reads {kinds.get(reads[branch][0], 'the input')}")
+    (out,) = kinds.keys() - {h_name, relu, branch, joins[0]}
+    if tuple(reads[out]) != (joins[0],):
+        raise Wrong("the last layer should be Dense(3) of the sum; yours does not read the Add")
     p = {name: array.astype(float) for name, array in net.params.items()}
+    if len(p[f"{out}.weight"]) != 32:
+        raise Wrong(f"h is Dense(32); yours has {len(p[f'{out}.weight'])} units")
     x = np.random.default_rng(3).normal(size=(5, 2))
-    h = x @ p["dense_1.weight"] + p["dense_1.bias"]
-    h = h + np.maximum(h @ p["dense_2.weight"] + p["dense_2.bias"], 0)
-    y = h @ p["dense_3.weight"] + p["dense_3.bias"]
+    h = x @ p[f"{h_name}.weight"] + p[f"{h_name}.bias"]
+    h = h + np.maximum(h @ p[f"{branch}.weight"] + p[f"{branch}.bias"], 0)
+    y = h @ p[f"{out}.weight"] + p[f"{out}.bias"]
     compare("y", net.forward(x), y, {}, reference="h + ReLU(Dense(h)) by hand", rtol=1e-4)
     return "your graph branches at h and joins again, and it computes h + ReLU(Dense(h))"

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
+from tinynet.course.comparing import check_order, compare
 from tinynet.course.numerical import derivative
-from tinynet.course.report import call, compare, exercise, parts
+from tinynet.course.report import call, exercise, parts
 from tinynet.typing import Array
 
 REFERENCE = "the numerical derivative"
@@ -25,6 +26,12 @@ def sigmoid_backward(backward: Any) -> str:
         "x (1 - x) is not the slope: the formula y (1 - y) is in the output y, not in x": dy * x * (1 - x),
         "this is dy y; the slope is y (1 - y)": dy * s,
         "this is dy (1 - y); the slope is y (1 - y)": dy * (1 - s),
+        "dx is divided by the batch size; the mean over the batch is the loss's affair, and dy has it already": dy
+        * s
+        * (1 - s)
+        / len(x),
+        "the chain rule multiplies dy by the slope; this is their sum": dy + s * (1 - s),
+        "this is y, the forward pass; backward is dy times the slope": s,
         "this is dy times the sigmoid of the sigmoid: take y = sigmoid(x) once": dy
         / (1 + np.exp(-s))
         * (1 - 1 / (1 + np.exp(-s))),
@@ -46,7 +53,10 @@ def dense_backward(backward: Any) -> str:
         return float(np.sum(dy * layer.forward(x)))
 
     dx, dweight, dbias = parts(call(backward, dy=dy, x=x, weight=weight), "dx", "dweight", "dbias")
+    slopes = {"dx": derivative(loss, x), "dweight": derivative(loss, weight), "dbias": derivative(loss, bias)}
+    check_order((dx, dweight, dbias), slopes)
     of_dx = {
+        "dx is made of x; what comes back is dy": (x @ weight.T, x @ weight),
         "the weight must be transposed in dx: y_k has the factor W_jk of x_j, and dx_j collects dy_k W_jk over k": dy
         @ weight,
         "dx is divided by the batch size; the mean over the batch is the loss's affair, and dy has it already": dy
@@ -54,6 +64,7 @@ def dense_backward(backward: Any) -> str:
         / m,
     }
     of_dweight = {
+        "dweight has a factor of x and one of dy; this is a product of one with itself": (x.T @ x, dy.T @ dy),
         "dweight is transposed: weight is (inputs, units), so it is x^T dy, not dy^T x": dy.T @ x,
         "dweight is the mean over the batch; it should be the sum: the loss's dy has the 1/m already": x.T @ dy / m,
     }
@@ -63,9 +74,9 @@ def dense_backward(backward: Any) -> str:
         "dbias is summed over everything; each unit has a bias of its own: sum over the batch only (axis 0)": dy.sum(),
         "dbias is not summed: one bias serves all examples of the batch, so their dy add up": dy,
     }
-    compare("dx", dx, derivative(loss, x), of_dx, reference=REFERENCE, shape=("batch", "inputs"))
-    compare("dweight", dweight, derivative(loss, weight), of_dweight, reference=REFERENCE, shape=("inputs", "units"))
-    compare("dbias", dbias, derivative(loss, bias), of_dbias, reference=REFERENCE, shape=("units",))
+    compare("dx", dx, slopes["dx"], of_dx, reference=REFERENCE, shape=("batch", "inputs"))
+    compare("dweight", dweight, slopes["dweight"], of_dweight, reference=REFERENCE, shape=("inputs", "units"))
+    compare("dbias", dbias, slopes["dbias"], of_dbias, reference=REFERENCE, shape=("units",))
     return f"dx, dweight and dbias are {REFERENCE}s"
 
 
@@ -80,7 +91,8 @@ def numerical_gradient(numerical: Any) -> str:
         return float(np.sin(np.sum(c * x**3)))
 
     exact = np.cos(np.sum(c * x**3)) * 3 * c * x**2
-    forward, backward, drifting, moved = np.empty_like(x), np.empty_like(x), np.empty_like(x), x.copy()
+    forward, backward, drifting, alone = np.empty((4, *x.shape))
+    moved = x.copy()
     for place in np.ndindex(x.shape):
         step = np.zeros_like(x)
         step[place] = h
@@ -88,9 +100,14 @@ def numerical_gradient(numerical: Any) -> str:
         backward[place] = (f(x) - f(x - step)) / h
         drifting[place] = (f(moved + step) - f(moved - step)) / (2 * h)
         moved -= step
+        alone[place] = (np.sin(np.sum(c * (x[place] + h) ** 3)) - np.sin(np.sum(c * (x[place] - h) ** 3))) / (2 * h)
     one_sided = ", whose error is of order h; go h to both sides, and it is of order h^2"
     mistakes = {
         "the distance between x + h and x - h is 2 h: divide by that": 2 * exact,
+        "the division by 2 h is missing": 2 * h * exact,
+        "/ 2 * h divides by 2 and then multiplies by h: put 2 * h into brackets": h**2 * exact,
+        "+ h and then - h leads back to x: subtract 2 h to come from x + h to x - h": forward / 2,
+        "f is given one number, x[place] with h; it takes the whole array, with that one number moved": alone,
         f"this is (f(x + h) - f(x)) / h{one_sided}": forward,
         f"this is (f(x) - f(x - h)) / h{one_sided}": backward,
         "a number is not put back before the next is moved, so that x drifts away": drifting,
@@ -133,6 +150,37 @@ def cross_entropy_gradient(gradient: Any) -> str:
         )
         / (m * classes),
     }
+    mistakes |= {
+        "each row is divided by another row's sum: keepdims=True keeps the sums of the rows in a column": (
+            e / e.sum(axis=1) - one_hot
+        )
+        / m,
+        "your softmax sums over everything; probabilities of one example, its row, add up to 1 (axis 1)": (
+            e / e.sum() - one_hot
+        )
+        / m,
+        "p[labels] are whole rows; the right class of example i is p[i, labels[i]]: p[np.arange(m), labels]": (
+            softmax - np.isin(np.arange(m), labels)[:, None]
+        )
+        / m,
+        "p[:, labels] are whole columns; the right class of example i is p[i, labels[i]]: p[np.arange(m), labels]": (
+            softmax - np.isin(np.arange(classes), labels)
+        )
+        / m,
+        "a label is the number of a class, not an amount: subtract 1 at that class, and nothing elsewhere": (
+            softmax - labels[:, None]
+        )
+        / m,
+        "only the right class is there; the others have a gradient too: their probability": (softmax - 1)
+        * one_hot
+        / m,
+        "this is the loss; its derivative by the logits is meant": tn.SoftmaxCrossEntropy()(logits, labels)[0],
+    }
     given = call(gradient, logits=logits, labels=labels)
-    compare("dlogits", given, expected, mistakes, reference=REFERENCE, shape=("batch", "classes"))
+    names = ("batch", "classes")
+    compare("dlogits", given, expected, mistakes, reference=REFERENCE, shape=names)
+    given = call(gradient, logits=logits[:2], labels=labels[:2])  # m = 3 = classes until here, so that any axis fits
+    expected = tn.SoftmaxCrossEntropy()(logits[:2], labels[:2])[1]
+    mistakes = {"you divide by the number of classes; it is the number of examples, m = len(logits)": expected * 2 / 3}
+    compare("dlogits of 2 examples", given, expected, mistakes, reference="tn.SoftmaxCrossEntropy", shape=names)
     return f"your dlogits is {REFERENCE} of tn.SoftmaxCrossEntropy"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
-from tinynet.course.report import blank, call, compare, exercise
+from tinynet.course.comparing import compare, equal
+from tinynet.course.report import call, exercise
 
 
 @exercise("3.1")
@@ -22,10 +23,18 @@ def gradient_rms(measure: Any) -> str:
     weights = [net.params[f"dense_{k}.weight"].copy() for k in (1, 2, 3)]
     every = [g.copy() for g in net.grads.values()]
     expected = [tn.probes.gradient_by_layer(net)[f"dense_{k}"] for k in (1, 2, 3)]
+    for g in net.grads.values():
+        g[...] = 0  # of a student who forgets to call backward
     mistakes = {
         "this is the norm, which is larger in a wider layer whatever one weight gets; take the root of the mean": [
             np.sqrt(np.sum(g**2)) for g in grads
         ],
+        "the gradients are 0: call net.backward(dy) before you read them": [0.0] * 3,
+        "this is the norm divided by the size; divide the sum of the squares by it, then take the root": [
+            np.sqrt(np.sum(g**2)) / g.size for g in grads
+        ],
+        "np.std takes out the mean first; the root mean square does not": [np.std(g) for g in grads],
+        "this is the largest of each; the root mean square is meant": [np.max(np.abs(g)) for g in grads],
         "the root is missing: this is the mean square": [np.mean(g**2) for g in grads],
         "this is the mean, in which positive and negative gradients cancel; square before the mean": [
             np.mean(g) for g in grads
@@ -43,13 +52,22 @@ def gradient_rms(measure: Any) -> str:
 @exercise("3.2")
 def factor_per_layer(factor: Any) -> str:
     """Check ``factor(squared)``: by how much squared gradients change per layer toward the input."""
-    squared = np.array([2e-7, 5e-6, 3e-5, 1e-3, 4e-2])
+    squared = np.array([2e-7, 5e-6, 3e-5, 1e-3, 4e-2, 0.3, 2.0])
     n, whole = len(squared), squared[0] / squared[-1]
     slope = np.polyfit(np.arange(n), np.log(squared), 1)[0]
     mistakes = {
         f"between {n} layers there are {n - 1} steps: the root is the {n - 1}th, not the {n}th": whole ** (1 / n),
-        "the direction is reversed: toward the input one divides the first layer's by the last's": whole
-        ** (-1 / (n - 1)),
+        "the direction is reversed: toward the input one divides the first layer's by the last's": (
+            whole ** (-1 / (n - 1)),
+            np.exp(slope),
+        ),
+        "this is the logarithm of the factor": (slope, -slope, np.log(whole) / (n - 1)),
+        "there are as many factors as layers in between; one number is meant that stands for all": squared[:-1]
+        / squared[1:],
+        "the root is meant, the power 1 / (n - 1); this is the power n - 1": whole ** (n - 1),
+        "gradients are multiplied from layer to layer, not shifted: divide, do not subtract": (
+            (squared[0] - squared[-1]) / (n - 1)
+        ),
         "this is the factor through all layers; the factor per layer, multiplied by itself, gives it: take the root": (
             whole
         ),
@@ -62,7 +80,7 @@ def factor_per_layer(factor: Any) -> str:
     }
     given = call(factor, squared=squared)
     expected = whole ** (1 / (n - 1))
-    if not blank(given) and np.shape(given) == () and np.allclose(given, np.exp(-slope)):
+    if equal(given, np.exp(-slope)):
         return "you fitted a straight line to the logarithms, which uses the layers between too"
     compare("the factor", given, expected, mistakes, reference="the definition")
     return f"multiplied by itself {n - 1} times your factor leads from the last layer's gradient to the first's"
@@ -109,6 +127,16 @@ def one_layer(theory: Any) -> str:
         * w2,
         "the mean square of the weight stands for one of them; there is one for each input": np.mean(slope**2) * w2,
         "the slope of the sigmoid is missing": n_in * w2,
+        "this is the sigmoid's value, squared; its slope is y (1 - y)": np.mean(1 / (1 + np.exp(-z)) ** 2) * n_in * w2,
+        "z (1 - z) is not the slope: the formula y (1 - y) is in the output, y = sigmoid(z)": np.mean((z - z**2) ** 2)
+        * n_in
+        * w2,
+        "mean(W^2) is the mean of the squares; this sums over the whole weight": np.mean(slope**2) * np.sum(weight**2),
+        "the slope is summed; its square's mean is meant": np.sum(slope**2) * n_in * w2,
+        "the weight is not squared: this has its standard deviation": np.mean(slope**2) * n_in * np.std(weight),
+        "square the weight before the mean: positive and negative weights cancel": np.mean(slope**2)
+        * n_in
+        * np.mean(weight) ** 2,
     }
     given = call(theory, z=z, weight=weight)
     compare("the factor", given, measured, mistakes, reference="the measurement", rtol=0.03)

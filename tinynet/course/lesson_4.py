@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
+from tinynet.course.comparing import check_order, compare
 from tinynet.course.numerical import derivative
-from tinynet.course.report import Wrong, call, compare, exercise, parts
+from tinynet.course.report import Wrong, call, exercise, parts
 from tinynet.typing import Array
 
 AXIS = "the sum runs over the features (axis 1); it should run over the batch (axis 0)"
@@ -33,8 +34,10 @@ def forward(forward: Any) -> str:
     y = _layer(gamma, beta, eps).forward(x, training=True)
 
     given = parts(call(forward, x=x, gamma=gamma, beta=beta, eps=eps), "y", "x_hat", "inv_std")
+    check_order(given, {"y": y, "x_hat": x_hat, "inv_std": inv_std})
     along = ((x - x.mean(axis=1, keepdims=True)) ** 2).mean(axis=1)
     of_inv_std = {
+        "this is the variance; inv_std is 1 / sqrt(var + eps)": (var, var + eps),
         "you divided by m - 1; the batch variance of the equations divides by m": 1 / np.sqrt(var * m / (m - 1) + eps),
         AXIS: (1 / np.sqrt(along + eps), 1 / np.sqrt(along + eps)[:, None]),
         "mean and variance are taken over the whole array; each feature has its own: axis 0": 1
@@ -42,11 +45,22 @@ def forward(forward: Any) -> str:
         "eps stands outside the root; equation (3) adds it to the variance, inside": 1 / (np.sqrt(var) + eps),
         "eps is missing": 1 / np.sqrt(var),
         "the root is missing: this is 1 / (var + eps)": 1 / (var + eps),
-        "inv_std is the inverse, 1 / sqrt(var + eps); this is sqrt(var + eps)": np.sqrt(var + eps),
+        "inv_std is the inverse, 1 / sqrt(var + eps); this is the standard deviation": (
+            np.sqrt(var + eps),
+            np.sqrt(var),
+        ),
         "the variance is the mean of (x - mu)^2, this is the mean of x^2": 1 / np.sqrt((x**2).mean(axis=0) + eps),
     }
     of_x_hat = {
         "mu is not subtracted": x * inv_std,
+        "mu is the mean over the features (axis 1); it should be that over the batch (axis 0)": inv_std
+        * (x - x.mean(axis=1, keepdims=True)),
+        "mu is the mean of the whole array; each feature has its own: axis 0": inv_std * (x - x.mean()),
+        "your inv_std is right, but x_hat is made with another: multiply x - mu by it": (
+            (x - mu) / np.sqrt(var),
+            (x - mu) / (np.sqrt(var) + eps),
+            (x - mu) / np.sqrt(var * m / (m - 1) + eps),
+        ),
         "x - mu is divided by inv_std; it should be multiplied by it": (x - mu) / inv_std,
         "x - mu is divided by the variance, not by its root": (x - mu) / (var + eps),
         "(3) is not applied: x_hat is only x - mu": x - mu,
@@ -84,6 +98,10 @@ def backward(backward: Any) -> str:
     scale, of_mu, of_var = gamma * inv_std, dy.mean(axis=0), x_hat * (dy * x_hat).mean(axis=0)
     answer = call(backward, dy=dy, x_hat=x_hat, inv_std=inv_std, gamma=gamma)
     dx, dgamma, dbeta = parts(answer, "dx", "dgamma", "dbeta")
+    reference = "the numerical derivative"
+    slopes = {"dx": derivative(loss, x)}
+    slopes |= {f"d{name}": derivative(loss, layer.params[name]) for name in ("gamma", "beta")}
+    check_order((dx, dgamma, dbeta), slopes)
     of_dbeta = {
         "dbeta is the mean over the batch; it should be the sum": of_mu,
         AXIS.replace("the sum", "the sum of dbeta"): dy.sum(axis=1),
@@ -100,27 +118,40 @@ def backward(backward: Any) -> str:
         "your dx is right except that the path through the mean is missing": scale * (dy - of_var),
         "both the path through the mean and that through the variance are missing: x enters mu and var too": scale
         * dy,
+        "the means of your dx run over the features (axis 1); they should run over the batch (axis 0)": scale
+        * (dy - dy.mean(axis=1, keepdims=True) - x_hat * (dy * x_hat).mean(axis=1, keepdims=True)),
+        "the mean of dy runs over the features (axis 1); it should run over the batch (axis 0)": scale
+        * (dy - dy.mean(axis=1, keepdims=True) - of_var),
+        "the means of your dx are those of the whole array; each feature has its own: axis 0": (
+            scale * (dy - dy.mean() - x_hat * (dy * x_hat).mean()),
+            scale * (dy - dy.mean() - of_var),
+        ),
+        "x_hat is missing before the mean of dy x_hat": scale * (dy - of_mu - (dy * x_hat).mean(axis=0)),
+        "dx is divided by inv_std; it is 1 / std already, so multiply": gamma / inv_std * (dy - of_mu - of_var),
+        "dy's own mean is a sum in your dx: divide it by m": scale * (dy - m * of_mu - of_var),
+        "the mean of dy x_hat is a sum in your dx: divide it by m": scale * (dy - of_mu - m * of_var),
         "your dx is right but for inv_std": gamma * (dy - of_mu - of_var),
         "your dx is right but for gamma": inv_std * (dy - of_mu - of_var),
         "the two means are sums in your dx: divide them by m": scale * (dy - m * of_mu - m * of_var),
         "the path through the mean has the wrong sign": scale * (dy + of_mu - of_var),
         "the path through the variance has the wrong sign": scale * (dy - of_mu + of_var),
     }
-    reference = "the numerical derivative"
-    compare("dbeta", dbeta, derivative(loss, layer.params["beta"]), of_dbeta, reference=reference, shape=("features",))
-    compare(
-        "dgamma", dgamma, derivative(loss, layer.params["gamma"]), of_dgamma, reference=reference, shape=("features",)
-    )
-    expected = derivative(loss, x)
+    compare("dbeta", dbeta, slopes["dbeta"], of_dbeta, reference=reference, shape=("features",))
+    compare("dgamma", dgamma, slopes["dgamma"], of_dgamma, reference=reference, shape=("features",))
     try:
-        compare("dx", dx, expected, of_dx, reference=reference, shape=("batch", "features"))
+        compare("dx", dx, slopes["dx"], of_dx, reference=reference, shape=("batch", "features"))
     except Wrong as fault:
-        raise Wrong(f"{fault}{_direction(np.asarray(dx, float) - expected, x_hat, inv_std)}") from None
+        unknown = not any(sentence in str(fault) for sentence in of_dx)
+        raise Wrong(f"{fault}{_direction(dx, slopes['dx'], x_hat) if unknown else ''}") from None
     return f"dx, dgamma and dbeta are {reference}s"
 
 
-def _direction(error: Array, x_hat: Array, inv_std: Array) -> str:
+def _direction(dx: Any, expected: Array, x_hat: Array) -> str:
     """Return along which of the two directions of the derivation an error of dx lies, if it lies along one."""
+    try:
+        error = np.asarray(dx, float) - expected
+    except (TypeError, ValueError):
+        return ""
     if error.shape != x_hat.shape or not np.isfinite(error).all():
         return ""
     size = np.sqrt((error**2).mean())
@@ -154,6 +185,7 @@ def running(update: Any) -> str:
 
     answer = call(update, running_mean=mean, running_var=var, x=x, decay=decay)
     new_mean, new_var = parts(answer, "running_mean", "running_var")
+    check_order((new_mean, new_var), layer.state)
     swapped = (
         "decay and 1 - decay have changed places: decay is what is kept of the old (PyTorch's momentum is 1 - decay)"
     )
@@ -161,12 +193,29 @@ def running(update: Any) -> str:
         swapped: (1 - decay) * mean + decay * mu,
         "this is the batch's mean alone; nothing of the old is kept": mu,
         "1 - decay is missing before the batch's mean": decay * mean + mu,
+        "this has the mean of the whole array; each feature has its own: axis 0": decay * mean
+        + (1 - decay) * x.mean(),
+        "m / (m - 1) belongs to the variance; a mean needs no correction": decay * mean
+        + (1 - decay) * mu * m / (m - 1),
     }
     of_var = {
         "the running variance takes the unbiased variance, times m / (m - 1); yours takes the batch's own, which is "
         "too small on average": decay * var + (1 - decay) * batch,
         swapped: (1 - decay) * var + decay * unbiased,
-        "this averages standard deviations; the variances are averaged": decay * var + (1 - decay) * np.sqrt(unbiased),
+        "this averages standard deviations; the variances are averaged": (
+            decay * var + (1 - decay) * np.sqrt(unbiased),
+            decay * var + (1 - decay) * np.sqrt(batch),
+        ),
+        "m / (m - 1) is there twice: ddof=1 has it already": decay * var + (1 - decay) * unbiased * m / (m - 1),
+        "m / (m - 1) is upside down: the batch's own variance is too small": decay * var
+        + (1 - decay) * batch * (m - 1) / m,
+        "this is the batch's variance alone; nothing of the old is kept": (unbiased, batch),
+        "1 - decay is missing before the batch's variance": (decay * var + unbiased, decay * var + batch),
+        "the batch's variance is taken around its own mean, not around running_mean": tuple(
+            decay * var + (1 - decay) * np.sum((x - about) ** 2, axis=0) / n
+            for about in (mean, layer.state["running_mean"])
+            for n in (m, m - 1)
+        ),
     }
     for name, given, mistakes in (("running_mean", new_mean, of_mean), ("running_var", new_var, of_var)):
         compare(name, given, layer.state[name], mistakes, reference="tn.BatchNorm", shape=("features",))
@@ -186,7 +235,22 @@ def predict(predict: Any) -> str:
     of_batch = gamma * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps) + beta
     mistakes = {
         "you normalize by the batch's own statistics; at test time they are the running ones, whatever else is in the "
-        "batch": of_batch,
+        "batch": (
+            of_batch,
+            gamma * (x - mean) / np.sqrt(x.var(axis=0) + eps) + beta,
+            gamma * (x - x.mean(axis=0)) / np.sqrt(var + eps) + beta,
+        ),
+        "running_var is unbiased already: use it as it is": tuple(
+            gamma * (x - mean) / np.sqrt(var * factor + eps) + beta for factor in (m / (m - 1), (m - 1) / m)
+        ),
+        "x - running_mean is multiplied by the root; it should be divided by it": gamma
+        * (x - mean)
+        * np.sqrt(var + eps)
+        + beta,
+        "beta is missing": gamma * (x - mean) / np.sqrt(var + eps),
+        "gamma is missing": (x - mean) / np.sqrt(var + eps) + beta,
+        "this is gamma (x_hat + beta); beta is added after the scaling": gamma
+        * ((x - mean) / np.sqrt(var + eps) + beta),
         "running_var is a variance: its root divides": gamma * (x - mean) / (var + eps) + beta,
         "eps is missing": gamma * (x - mean) / np.sqrt(var) + beta,
         "eps stands outside the root; it is added to the variance, inside": gamma * (x - mean) / (np.sqrt(var) + eps)

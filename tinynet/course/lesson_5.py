@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
-from tinynet.course.report import Wrong, call, compare, exercise, parts
+from tinynet.course.comparing import check_order, compare
+from tinynet.course.report import Wrong, call, exercise, parts
 from tinynet.typing import Array
 
 STEPS = 20  # of the two networks in 5.3
@@ -16,18 +17,32 @@ STEPS = 20  # of the two networks in 5.3
 @exercise("5.1")
 def he_std(std: Any) -> str:
     """Check ``std(fan_in, fan_out)``: the standard deviation of He's weights, and measure what it does."""
-    fan_in, fan_out = 300, 100
+    fan_in, fan_out = 250, 200
     weight = tn.initializers.get("he_normal")(np.random.default_rng(1), fan_in, fan_out)
     mistakes = {
         "this is LeCun's, 1 / fan_in for the variance; a ReLU halves the mean square, so twice as much is needed": (
             np.sqrt(1 / fan_in)
         ),
         "2 / fan_in is the variance; the standard deviation is its root": 2 / fan_in,
+        "this is half of LeCun's variance; a ReLU halves the mean square, so twice as much is needed": np.sqrt(
+            1 / (2 * fan_in)
+        ),
+        "sqrt(6 / fan_in) is the bound of a uniform distribution; the standard deviation is asked for": np.sqrt(
+            6 / fan_in
+        ),
+        "fan_in divides: the more terms are added up, the smaller each must be": (
+            np.sqrt(2 * fan_in),
+            np.sqrt(fan_in / 2),
+        ),
+        f"this is for layers of 100; go by the arguments, fan_in is {fan_in} here": np.sqrt(2 / 100),
         "this takes fan_out; forward, a unit adds up fan_in terms": np.sqrt(2 / fan_out),
         "this is Glorot's, a mean of both directions and without the ReLU's factor of 2": np.sqrt(
             2 / (fan_in + fan_out)
         ),
-        "the 2 belongs under the root with fan_in: sqrt(2 / fan_in)": np.sqrt(2) / fan_in,
+        "2 and fan_in belong under the root together: sqrt(2 / fan_in)": (
+            np.sqrt(2) / fan_in,
+            2 / np.sqrt(fan_in),
+        ),
     }
     given = call(std, fan_in=fan_in, fan_out=fan_out)
     expected = np.std(weight)
@@ -43,21 +58,38 @@ def he_std(std: Any) -> str:
 @exercise("5.2")
 def best_rate(best: Any) -> str:
     """Check ``best(accuracy)``: the column of the best learning rate, and its score; nan is a diverged run."""
-    accuracy = np.array([[0.90, 0.93, 0.95, 0.80], [0.91, 0.92, np.nan, 0.96], [0.92, 0.92, 0.95, 0.83]])
+    accuracy = np.array(
+        [[0.91, 0.94, 0.90, 0.96, 0.82], [0.90, 0.92, 0.89, np.nan, 0.97], [0.89, 0.91, 0.88, 0.94, 0.80]]
+    )
     zeros = np.where(np.isnan(accuracy), 0, accuracy)
+    means, dropped, median = zeros.mean(axis=0), np.nanmean(accuracy, axis=0), np.median(zeros, axis=0)
+    right = int(means.argmax())
     column, score = parts(call(best, accuracy=accuracy), "the column", "the score")
-    dropped = np.nanmean(accuracy, axis=0)
-    of_column = {
+    check_order((column, score), {"column": right, "score": means.max()})
+    lost = int(dropped.argmax())
+    of_column: dict[str, Any] = {}
+    if np.array_equal(column, lost) and np.array_equal(score, np.nan, equal_nan=True):
+        of_column["the mean of a column with a nan is nan, and argmax takes a nan for the largest: put 0 there"] = lost
+    elif np.array_equal(column, lost) and np.array_equal(score, median[lost]):
+        of_column["a median does not notice that one run of three diverged: take the mean"] = lost
+    of_column |= {
+        "columns are counted from 0": right + 1,
+        "this is the number of a row, a seed: the mean runs over the seeds, axis 0": int(zeros.mean(axis=1).argmax()),
+        "argmax of the whole array counts all of its numbers; take the means of the columns first": (
+            int(accuracy.argmax()),
+            int(zeros.argmax()),
+        ),
         "you left the diverged run out of the mean, and took a learning rate at which a run in three is lost: "
         "count it as 0": int(dropped.argmax()),
         "you took the best single run; one lucky seed decides, so take the mean over the seeds": int(
             zeros.max(axis=0).argmax()
         ),
     }
-    means = zeros.mean(axis=0)
-    compare("the column", column, int(means.argmax()), of_column, reference="the largest mean")
+    compare("the column", column, right, of_column, reference="the largest mean")
     of_score = {
-        "the score is the mean over the seeds; this is the largest": accuracy[:, int(means.argmax())].max(),
+        "the score is the mean over the seeds; this is the largest": accuracy[:, right].max(),
+        "the score is the mean over the seeds; this is the smallest": accuracy[:, right].min(),
+        "the score is the mean over the seeds; this is the median": median[right],
         "the score is the mean over the seeds at that learning rate; this is the mean over all": zeros.mean(),
     }
     compare("the score", score, means.max(), of_score, reference="the mean over the seeds")
@@ -80,7 +112,9 @@ def equivalent_rate(equivalent: Any) -> str:
     try:
         compare("the learning rate", given, expected, mistakes, reference="scale invariance")
     except Wrong as fault:
-        apart = np.abs(one - _trained(float(given), a)).max() if isinstance(given, int | float) else np.nan
+        if not isinstance(given, int | float | np.integer) or not abs(float(given)) < 1e3:
+            raise
+        apart = np.abs(one - _trained(float(given), a)).max()
         raise Wrong(f"{fault}; trained so, the two networks' outputs come to differ by {apart:.2g}") from None
     apart = np.abs(one - _trained(expected, a)).max()
     return f"after {STEPS} steps of both networks their outputs differ by {apart:.1g} at most"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
-from tinynet.course.report import call, compare, exercise
+from tinynet.course.comparing import compare
+from tinynet.course.report import call, exercise
 
 
 @exercise("6.1")
@@ -22,6 +23,13 @@ def layers_until(layers: Any) -> str:
         "this divides by the rate; the growth is a power, so divide by its logarithm": np.log(factor) / rate,
         "this divides by the rate; the growth is a power, so divide by its logarithm, and mind the square": (
             2 * np.log(factor) / rate
+        ),
+        "no division by the rate gives it; the growth is a power, so take logarithms": (
+            factor / rate,
+            factor**2 / rate,
+        ),
+        "the logarithm of the rate is missing: rate ** layers = factor ** 2, take logarithms of both sides": (
+            2 * np.log(factor)
         ),
         "divide one logarithm by the other; this is the logarithm of the quotient": 2 * np.log(factor / rate),
         "the quotient is upside down: a larger factor takes more layers": np.log(rate) / (2 * np.log(factor)),
@@ -42,6 +50,7 @@ def mean_noise(noise: Any) -> str:
         "this is the variance of mu; take the root": std**2 / m,
         "this is one example's deviation; mu is a mean of m of them": std,
         "this divides by the root of m - 1; in the standard deviation of a mean it is m": std / np.sqrt(m - 1),
+        "std stands outside of the root: only the variance is divided by m": np.sqrt(std / m),
         "a sum has this deviation; the mean is that divided by m": std * np.sqrt(m),
     }
     given = call(noise, std=std, m=m)
@@ -75,6 +84,16 @@ def layer_norm(forward: Any) -> str:
         * along
         / np.sqrt(x.var(axis=1) + eps)
         + beta,
+        "one of mean and variance runs over the batch (axis 0); both run over the features (axis 1)": (
+            gamma * (x - x.mean(axis=0)) / np.sqrt(var + eps) + beta,
+            gamma * centred / np.sqrt(x.var(axis=0) + eps) + beta,
+        ),
+        "the variances of the examples meet the features: use keepdims=True there too": gamma
+        * centred
+        / np.sqrt(x.var(axis=1) + eps)
+        + beta,
+        "gamma and beta have changed places": beta * x_hat + gamma,
+        "x - mu is multiplied by the root; it should be divided by it": gamma * centred * np.sqrt(var + eps) + beta,
         "eps stands outside the root; it is added to the variance, inside": gamma * centred / (np.sqrt(var) + eps)
         + beta,
         "eps is missing": gamma * centred / np.sqrt(var) + beta,
@@ -94,5 +113,12 @@ def layer_norm(forward: Any) -> str:
     given = call(forward, x=x, gamma=gamma, beta=beta, eps=eps)
     compare("y", given, layer.forward(x), mistakes, reference="tn.LayerNorm", shape=("batch", "features"))
     alone = call(forward, x=x[:1], gamma=gamma, beta=beta, eps=eps)
-    compare("y of one example", alone, layer.forward(x[:1]), {}, reference="tn.LayerNorm", shape=("1", "features"))
+    wrong = {
+        "you divide by the number of examples; mean and variance divide by the number of features": tuple(
+            gamma * (x[:1] - total) / np.sqrt(size + eps) + beta
+            for total in (x[:1].mean(), x[:1].sum())
+            for size in (x[:1].var(), np.sum((x[:1] - total) ** 2))
+        )
+    }
+    compare("y of one example", alone, layer.forward(x[:1]), wrong, reference="tn.LayerNorm", shape=("1", "features"))
     return "your y is tn.LayerNorm's, for a batch and for one example alone"

@@ -1,17 +1,14 @@
-"""How a check speaks: not done yet, right, or what is wrong, found among the mistakes that are usual."""
+"""How a check speaks: not done yet, right, or what is wrong; and how it calls a student's function."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-
-from tinynet.typing import Array
-
-CLOSE = 1e-6  # relative: answers are in float64, numerical derivatives good to about 1e-9
 
 
 class NotDone(Exception):  # noqa: N818 - it is not an error
@@ -33,7 +30,8 @@ def exercise(number: str) -> Callable[[Callable[[Any], str]], Callable[[Any], No
         @functools.wraps(check)
         def run(answer: Any) -> None:
             try:
-                print(f"exercise {number}: right: {check(answer)}")
+                with np.errstate(all="ignore"):
+                    print(f"exercise {number}: right: {check(answer)}")
             except NotDone as todo:
                 print(f"exercise {number}: not done yet: {todo}")
             except Wrong as fault:
@@ -50,7 +48,7 @@ def call(function: Any, **arguments: Any) -> Any:
     Raises
     ------
     Wrong
-        If it cannot be called, raises an exception, or changes an array that it was given.
+        If it cannot be called so, raises an exception, or changes an array that it was given.
     NotDone
         If it comes to a value that is still ``...`` or None.
     """
@@ -58,10 +56,10 @@ def call(function: Any, **arguments: Any) -> Any:
         raise NotDone("give the check your function")
     if not callable(function):
         raise Wrong(f"the check takes your function itself, not {brief(function)}")
+    _check_arguments(function, list(arguments))
     given = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
     try:
-        with np.errstate(all="ignore"):
-            result = function(*given.values())
+        result = function(*given.values())
     except NotImplementedError:
         raise NotDone("the function has no body yet") from None
     except Exception as error:
@@ -71,7 +69,9 @@ def call(function: Any, **arguments: Any) -> Any:
         where = f" in the line `{line}`" if line else ""
         if "ellipsis" in str(error).lower() or "NoneType" in str(error):
             raise NotDone(f"a value is still ... or None{where}") from None
-        raise Wrong(f"your function stopped{where} with {type(error).__name__}: {error}") from None
+        raise Wrong(
+            f"your function stopped{where} with {type(error).__name__}: {error}{_hint(error, given)}"
+        ) from None
     for name, value in arguments.items():
         if isinstance(value, np.ndarray) and not np.array_equal(value, given[name], equal_nan=value.dtype.kind == "f"):
             raise Wrong(
@@ -79,6 +79,42 @@ def call(function: Any, **arguments: Any) -> Any:
                 f"work on a copy, {name}.copy(), or put back what you moved"
             )
     return result
+
+
+def _check_arguments(function: Any, names: list[str]) -> None:
+    """Raise if a function does not take the arguments that it was written with, or takes them in another order."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some of NumPy's functions have none
+        return
+    meant = ", ".join(names)
+    own = list(signature.parameters)
+    if own != names and sorted(own) == sorted(names):
+        raise Wrong(f"the arguments of your function have changed places: they come as ({meant})")
+    try:
+        signature.bind(*names)
+    except TypeError:
+        raise Wrong(
+            f"your function takes ({', '.join(own)}), it is given ({meant}): leave its first line as it was"
+        ) from None
+
+
+def _hint(error: Exception, given: Mapping[str, Any]) -> str:
+    """Return what helps with an error that is usual, such as the shapes or the names that there are."""
+    if "Node" in str(error):
+        return "; nodes are joined by a layer, tn.Add()(a, b)"
+    if "Layer.__init__" in str(error):
+        return "; a layer is made first and then called on nodes: tn.ReLU()(a), tn.Add()(a, b)"
+    if "not have enough dimensions" in str(error):
+        return "; one side of @ is a single number: np.max gives the largest one, np.maximum compares number by number"
+    if isinstance(error, ValueError):
+        shapes = [f"{name} {value.shape}" for name, value in given.items() if isinstance(value, np.ndarray)]
+        return f"; look at the shapes: {', '.join(shapes)}" if shapes else ""
+    if isinstance(error, KeyError):
+        own = [getattr(value, "params", value) for value in given.values()]
+        names = [name for value in own if isinstance(value, dict) for name in value]
+        return f"; the names here are {', '.join(names)}" if names else ""
+    return ""
 
 
 def parts(result: Any, *names: str) -> list[Any]:
@@ -95,79 +131,6 @@ def parts(result: Any, *names: str) -> list[Any]:
     return list(result)
 
 
-def compare(
-    name: str,
-    answer: Any,
-    expected: Any,
-    mistakes: Mapping[str, Any],
-    *,
-    reference: str,
-    shape: Sequence[str] = (),
-    rtol: float = CLOSE,
-) -> None:
-    """Raise unless the answer is the expected one; say which of the usual mistakes it is, if it is one.
-
-    Parameters
-    ----------
-    name : str
-        Of what is compared, such as ``"dx"``.
-    answer : object
-    expected : array_like
-    mistakes : mapping of str to array_like
-        What is wrong, as a sentence, and the values that one then gets; a tuple if there are several ways.
-    reference : str
-        Where ``expected`` comes from, such as ``"the numerical derivative"``.
-    shape : sequence of str
-        Names of the expected value's axes.
-    rtol : float
-        How close the answer must be, as a share of the largest expected value. A mistake is recognized at `CLOSE`.
-    """
-    if blank(answer):
-        raise NotDone(f"fill in {name}")
-    right = np.asarray(expected, float)
-    try:
-        given = np.asarray(answer, float)
-    except (TypeError, ValueError):
-        raise Wrong(f"{name} must be an array of numbers, not {brief(answer)}") from None
-    if _same(given, right, rtol):
-        return
-    for sentence, value in mistakes.items():
-        values = value if isinstance(value, tuple) else (value,)
-        if any(_same(given, np.asarray(v, float), CLOSE) for v in values):
-            raise Wrong(f"{sentence}{_distance(name, given, right, reference)}")
-    if given.shape != right.shape:
-        axes = f" ({', '.join(shape)})" if shape else ""
-        hint = "; it is the transpose's shape" if given.shape == right.shape[::-1] else ""
-        raise Wrong(f"{name} has shape {given.shape} where {right.shape}{axes} is meant{hint}")
-    bad = int(np.count_nonzero(~np.isfinite(given)))
-    if bad:
-        raise Wrong(f"{bad} of {given.size} numbers of {name} are nan or inf: look for a division by zero")
-    factor = float(np.sum(given * right) / np.sum(right * right))
-    if abs(factor) > CLOSE and abs(factor - 1) > 1e-3 and _same(given, factor * right, CLOSE):
-        sign = "has the wrong sign" if np.isclose(factor, -1) else f"is {factor:.4g} times what it should be"
-        raise Wrong(f"{name} {sign} everywhere: {reference} says so")
-    raise Wrong(f"{name} is not right{_distance(name, given, right, reference)}")
-
-
-def _same(a: Array, b: Array, rtol: float) -> bool:
-    """Return whether two arrays are equal but for a share of the largest number of the second."""
-    if a.shape != b.shape:
-        return False
-    scale = float(np.max(np.abs(b), initial=0.0)) or 1.0
-    return bool(np.all(np.abs(a - b) <= rtol * scale))
-
-
-def _distance(name: str, given: Array, right: Array, reference: str) -> str:
-    """Return where and how far an answer is from the reference, or nothing if the shapes differ."""
-    if given.shape != right.shape:
-        return f" ({name} has shape {given.shape} where {right.shape} is meant)"
-    if given.ndim == 0:
-        return f" (yours is {float(given):.4g}; {reference}: {float(right):.4g})"
-    at = np.unravel_index(np.argmax(np.abs(given - right)), right.shape)
-    place = ", ".join(str(int(k)) for k in at)
-    return f" ({name}[{place}] is {given[at]:.4g}, {reference} says {right[at]:.4g})"
-
-
 def blank(value: object) -> bool:
     """Return whether a value is what a stub holds."""
     return value is None or value is ...
@@ -177,6 +140,8 @@ def brief(value: object) -> str:
     """Return an object in a few words."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
+    if isinstance(value, list | tuple) and any(isinstance(part, np.ndarray) for part in value):
+        return f"a {type(value).__name__} of {', '.join(map(brief, value))}"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 

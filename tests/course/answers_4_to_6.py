@@ -1,88 +1,6 @@
-"""Wrong answers to the exercises, by exercise: what the check must say, and the answer that deserves it."""
+"""Wrong answers to the exercises of lessons 4 to 6: what the check must say, and the answer that deserves it."""
 
 import numpy as np
-
-import tinynet as tn
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def relu(x):
-    return np.maximum(x, 0)
-
-
-def layer(params, k, h):
-    return h @ params[f"dense_{k}.weight"] + params[f"dense_{k}.bias"]
-
-
-def by_hand(bend=relu, last=lambda h: h, affine=layer):
-    return lambda x, p: last(affine(p, 3, bend(affine(p, 2, bend(affine(p, 1, x))))))
-
-
-def bias_after(x, p):
-    for k in (1, 2, 3):
-        h = x @ p[f"dense_{k}.weight"]
-        x = (relu(h) if k < 3 else h) + p[f"dense_{k}.bias"]
-    return x
-
-
-def graph(join, units=3, last=True):
-    def make():
-        x = tn.Input(2)
-        node = join(tn.Dense(32)(x))
-        return tn.Network(x, tn.Dense(units)(node)) if last else node
-
-    return make
-
-
-def three_dense(x):
-    return tn.Add()(x, tn.ReLU()(tn.Dense(32)(tn.ReLU()(tn.Dense(32)(x)))))
-
-
-def softmax(z, axis=1):
-    e = np.exp(z)
-    return e / e.sum(axis=axis, keepdims=True)
-
-
-def one_hot(labels):
-    return np.eye(3)[labels]
-
-
-def differences(slope, move=None):
-    """A numerical gradient made of f at x and at one number moved by h."""
-
-    def gradient(f, x, h):
-        result = np.empty_like(x)
-        for place in np.ndindex(x.shape):
-            step = np.zeros_like(x)
-            step[place] = h
-            result[place] = slope(f, x, step, h)
-            if move:
-                x = x - step
-        return result
-
-    return gradient
-
-
-def never_put_back(f, x, h):
-    x[0, 0] += h
-    return np.zeros_like(x)
-
-
-def grads(net, x, labels, select=lambda name: name.endswith("weight")):
-    _, dy = tn.SoftmaxCrossEntropy()(net.forward(x, training=True), labels)
-    net.backward(dy)
-    return [g for name, g in net.grads.items() if select(name)]
-
-
-def rms(a):
-    return np.sqrt(np.mean(a**2))
-
-
-def slope(z):
-    return sigmoid(z) * (1 - sigmoid(z))
 
 
 def forward_4(inv_std=None, x_hat=None, y=None):
@@ -139,111 +57,7 @@ def right_ln(x, eps):
     return c / np.sqrt((c**2).mean(axis=1, keepdims=True) + eps)
 
 
-STOPPED = "your function stopped in the line"
-
 WRONG = {
-    (1, "forward_by_hand"): {
-        "no activation after the last": by_hand(last=relu),
-        "the activations are missing": by_hand(bend=lambda h: h),
-        "the biases are missing": by_hand(affine=lambda p, k, h: h @ p[f"dense_{k}.weight"]),
-        "added before the ReLU": bias_after,
-        STOPPED: lambda x, p: x @ p["dense_1.weight"].T,
-        "y has shape (4, 2) where (6, 2) (batch, outputs) is meant": lambda x, p: by_hand()(x[:4], p),
-        "y has shape (2, 6) where (6, 2) (batch, outputs) is meant; it is the transpose": lambda x, p: (
-            by_hand()(x, p).T
-        ),
-        "y has the wrong sign everywhere": lambda x, p: -by_hand()(x, p),
-        "y is 2 times what it should be": lambda x, p: 2 * by_hand()(x, p),
-        "12 of 12 numbers of y are nan or inf": lambda x, p: by_hand()(x, p) / 0,
-        "y is not right (y[3, 1] is": lambda x, p: by_hand()(x, p) + np.eye(6)[3][:, None] * np.array([0, 1]),
-        "y must be an array of numbers, not 'nothing'": lambda x, p: "nothing",
-        "takes your function itself, not 3": 3,
-    },
-    (1, "collapse"): {
-        "in the wrong order": lambda w1, b1, w2, b2: (w2 @ w1, b1 @ w2 + b2),
-        "a product number by number": lambda w1, b1, w2, b2: (w1 * w2, b1 @ w2 + b2),
-        "your weight is a sum": lambda w1, b1, w2, b2: (w1 + w2, b1 @ w2 + b2),
-        "your bias is b1 + b2": lambda w1, b1, w2, b2: (w1 @ w2, b1 + b2),
-        "your bias leaves out b1": lambda w1, b1, w2, b2: (w1 @ w2, b2),
-        "own b2": lambda w1, b1, w2, b2: (w1 @ w2, b1 @ w2),
-        "from the left": lambda w1, b1, w2, b2: (w1 @ w2, w2 @ b1 + b2),
-        "return 2 values, weight, bias; yours returned an array of shape (3, 3)": lambda w1, b1, w2, b2: w1 @ w2,
-    },
-    (1, "skip_connection"): {
-        "Concat puts": graph(lambda h: tn.Concat()(h, tn.ReLU()(tn.Dense(32)(h)))),
-        "it is a chain, Dense - ReLU - Dense": graph(lambda h: tn.ReLU()(h)),
-        "the same node twice": graph(lambda h: tn.Add()(h, h)),
-        "one Add of two nodes": graph(lambda h: tn.Add()(tn.Add()(h, tn.ReLU()(tn.Dense(32)(h))), h)),
-        "the branch has no ReLU": graph(lambda h: tn.Add()(h, tn.Dense(32)(h))),
-        "the ReLU stands after the Add": graph(lambda h: tn.ReLU()(tn.Add()(h, tn.Dense(32)(h)))),
-        "yours reads Tanh and ReLU": graph(lambda h: tn.Add()(tn.Tanh()(h), tn.ReLU()(tn.Dense(32)(h)))),
-        "yours has 2 and 4": graph(lambda h: tn.Add()(h, tn.ReLU()(tn.Dense(32)(h))), units=4),
-        "three Dense layers are meant": graph(three_dense),
-        "you returned a node": graph(lambda h: tn.Add()(h, tn.ReLU()(tn.Dense(32)(h))), last=False),
-        "return a tn.Network, not 3": lambda: 3,
-    },
-    (2, "sigmoid_backward"): {
-        "dy is missing": lambda dy, x: slope(x),
-        "x (1 - x) is not the slope": lambda dy, x: dy * x * (1 - x),
-        "this is dy y": lambda dy, x: dy * sigmoid(x),
-        "this is dy (1 - y)": lambda dy, x: dy * (1 - sigmoid(x)),
-        "sigmoid of the sigmoid": lambda dy, x: dy * slope(sigmoid(x)),
-        "dx is 4 times what it should be": lambda dy, x: 4 * dy * slope(x),
-    },
-    (2, "dense_backward"): {
-        "must be transposed in dx": lambda dy, x, w: (dy @ w, x.T @ dy, dy.sum(axis=0)),
-        "dx is divided by the batch size": lambda dy, x, w: (dy @ w.T / len(x), x.T @ dy, dy.sum(axis=0)),
-        "dweight is transposed": lambda dy, x, w: (dy @ w.T, dy.T @ x, dy.sum(axis=0)),
-        "dweight is the mean": lambda dy, x, w: (dy @ w.T, x.T @ dy / len(x), dy.sum(axis=0)),
-        "dbias is the mean": lambda dy, x, w: (dy @ w.T, x.T @ dy, dy.mean(axis=0)),
-        "runs over the units (axis 1)": lambda dy, x, w: (dy @ w.T, x.T @ dy, dy.sum(axis=1)),
-        "summed over everything": lambda dy, x, w: (dy @ w.T, x.T @ dy, dy.sum()),
-        "dbias is not summed": lambda dy, x, w: (dy @ w.T, x.T @ dy, dy),
-        "return 3 values, dx, dweight, dbias; yours returned 2 values": lambda dy, x, w: (dy @ w.T, x.T @ dy),
-    },
-    (2, "numerical_gradient"): {
-        "is 2 h: divide by that": differences(lambda f, x, s, h: (f(x + s) - f(x - s)) / h),
-        "this is (f(x + h) - f(x)) / h": differences(lambda f, x, s, h: (f(x + s) - f(x)) / h),
-        "this is (f(x) - f(x - h)) / h": differences(lambda f, x, s, h: (f(x) - f(x - s)) / h),
-        "x drifts away": differences(lambda f, x, s, h: (f(x + s) - f(x - s)) / (2 * h), move=True),
-        "all numbers are moved at once": lambda f, x, h: np.full_like(x, (f(x + h) - f(x - h)) / (2 * h)),
-        "one slope for all numbers": lambda f, x, h: (f(x + h) - f(x - h)) / (2 * h),
-        "your function leaves x changed": never_put_back,
-    },
-    (2, "cross_entropy_gradient"): {
-        "the 1/m is missing": lambda z, y: softmax(z) - one_hot(y),
-        "the sign is wrong": lambda z, y: (one_hot(y) - softmax(z)) / len(z),
-        "one-hot label is missing": lambda z, y: softmax(z) / len(z),
-        "softmax is missing": lambda z, y: (z - one_hot(y)) / len(z),
-        "sums over the batch (axis 0)": lambda z, y: (softmax(z, 0) - one_hot(y)) / len(z),
-        "mean over batch and classes": lambda z, y: (softmax(z) - one_hot(y)) / z.size,
-    },
-    (3, "gradient_rms"): {
-        "this is the norm": lambda *a: [np.linalg.norm(g) for g in grads(*a)],
-        "the root is missing": lambda *a: [np.mean(g**2) for g in grads(*a)],
-        "positive and negative gradients cancel": lambda *a: [g.mean() for g in grads(*a)],
-        "mean of the absolute values": lambda *a: [np.abs(g).mean() for g in grads(*a)],
-        "these are the weights": lambda net, x, y: [rms(net.params[f"dense_{k}.weight"]) for k in (1, 2, 3)],
-        "the order is reversed": lambda *a: [rms(g) for g in grads(*a)][::-1],
-        "the biases are among them": lambda *a: [rms(g) for g in grads(*a, select=lambda name: True)],
-    },
-    (3, "factor_per_layer"): {
-        "the root is the 4th, not the 5th": lambda s: (s[0] / s[-1]) ** (1 / 5),
-        "the direction is reversed": lambda s: (s[-1] / s[0]) ** (1 / 4),
-        "through all layers": lambda s: s[0] / s[-1],
-        "this is the arithmetic one": lambda s: np.mean(s[:-1] / s[1:]),
-        "the factor of the gradient": lambda s: (s[0] / s[-1]) ** (1 / 8),
-        "divided by the number of steps": lambda s: s[0] / s[-1] / 4,
-    },
-    (3, "one_layer"): {
-        "the square of the mean slope": lambda z, w: slope(z).mean() ** 2 * len(w) * np.mean(w**2),
-        "a term for each input": lambda z, w: np.mean(slope(z) ** 2) * w.shape[1] * np.mean(w**2),
-        "the Dense is missing": lambda z, w: np.mean(slope(z) ** 2),
-        "the slope at 0": lambda z, w: 1 / 16 * len(w) * np.mean(w**2),
-        "the slope is not squared": lambda z, w: np.mean(slope(z)) * len(w) * np.mean(w**2),
-        "stands for one of them": lambda z, w: np.mean(slope(z) ** 2) * np.mean(w**2),
-        "slope of the sigmoid is missing": lambda z, w: len(w) * np.mean(w**2),
-    },
     (4, "forward"): {
         "you divided by m - 1; the batch variance of the equations divides by m": forward_4(
             lambda x, c, var, eps: 1 / np.sqrt(x.var(axis=0, ddof=1) + eps)
@@ -258,6 +72,12 @@ WRONG = {
         "the root is missing": forward_4(lambda x, c, var, eps: 1 / (var + eps)),
         "inv_std is the inverse": forward_4(lambda x, c, var, eps: np.sqrt(var + eps)),
         "this is the mean of x^2": forward_4(lambda x, c, var, eps: 1 / np.sqrt((x**2).mean(axis=0) + eps)),
+        "this is the variance": forward_4(lambda x, c, var, eps: var),
+        "in another order: return y, x_hat, inv_std": lambda *a: forward_4()(*a)[::-1],
+        "mu is the mean over the features": forward_4(x_hat=lambda x, c, v, i: (x - x.mean(1, keepdims=True)) * i),
+        "mu is the mean of the whole array": forward_4(x_hat=lambda x, c, v, i: (x - x.mean()) * i),
+        "x_hat is made with another": forward_4(x_hat=lambda x, c, v, i: c / x.std(axis=0)),
+        "off by one number for each column": forward_4(x_hat=lambda x, c, v, i: (x - np.median(x, axis=0)) * i),
         "mu is not subtracted": forward_4(x_hat=lambda x, c, var, i: x * i),
         "it should be multiplied by it": forward_4(x_hat=lambda x, c, var, i: c / i),
         "divided by the variance, not by its root": forward_4(x_hat=lambda x, c, var, i: c / var),
@@ -278,6 +98,27 @@ WRONG = {
             lambda dy, mean, along, s, g, i: s * (dy - 0.3 * mean - along)
         ),
         "both the path through the mean": backward_4(lambda dy, mean, along, s, g, i: s * dy),
+        "the means of your dx run over the features": lambda dy, h, i, g: (
+            g * i * (dy - dy.mean(1, keepdims=True) - h * (dy * h).mean(1, keepdims=True)),
+            (dy * h).sum(axis=0),
+            dy.sum(axis=0),
+        ),
+        "the mean of dy runs over the features": backward_4(
+            lambda dy, mean, along, s, g, i: s * (dy - dy.mean(1, keepdims=True) - along)
+        ),
+        "those of the whole array": backward_4(lambda dy, mean, along, s, g, i: s * (dy - dy.mean() - along)),
+        "x_hat is missing before the mean": lambda dy, h, i, g: (
+            g * i * (dy - dy.mean(axis=0) - (dy * h).mean(axis=0)),
+            (dy * h).sum(axis=0),
+            dy.sum(axis=0),
+        ),
+        "dx is divided by inv_std": backward_4(lambda dy, mean, along, s, g, i: g / i * (dy - mean - along)),
+        "dy's own mean is a sum": backward_4(lambda dy, mean, along, s, g, i: s * (dy - 6 * mean - along)),
+        "the mean of dy x_hat is a sum": backward_4(lambda dy, mean, along, s, g, i: s * (dy - mean - 6 * along)),
+        "in another order: return dx, dgamma, dbeta": lambda *a: [backward_4()(*a)[k] for k in (0, 2, 1)],
+        "right but for a factor for each column": backward_4(
+            lambda dy, mean, along, s, g, i: s * i * (dy - mean - along)
+        ),
         "right but for inv_std": backward_4(lambda dy, mean, along, s, g, i: g * (dy - mean - along)),
         "right but for gamma": backward_4(lambda dy, mean, along, s, g, i: i * (dy - mean - along)),
         "the two means are sums": backward_4(lambda dy, mean, along, s, g, i: s * (dy - 6 * mean - 6 * along)),
@@ -293,7 +134,7 @@ WRONG = {
         "the sum of dbeta runs over the features": backward_4(dbeta=lambda dy: dy.sum(axis=1)),
         "dbeta is not summed": backward_4(dbeta=lambda dy: dy),
         "dx has shape (4,) where (6, 4)": backward_4(lambda dy, mean, along, s, g, i: mean),
-        "24 of 24 numbers of dx are nan": backward_4(lambda dy, mean, along, s, g, i: dy / 0),
+        "dx has 24 of 24 numbers that are nan": backward_4(lambda dy, mean, along, s, g, i: dy / 0),
     },
     (4, "running"): {
         "PyTorch's momentum": running(mean=lambda old, mu, decay: (1 - decay) * old + decay * mu),
@@ -303,6 +144,18 @@ WRONG = {
             var=lambda old, v, decay, m: decay * old + (1 - decay) * v * (m - 1) / m
         ),
         "decay is what is kept": running(var=lambda old, v, decay, m: (1 - decay) * old + decay * v),
+        "the mean of the whole array": lambda mean, var, x, decay: (decay * mean + (1 - decay) * x.mean(), var),
+        "a mean needs no correction": running(mean=lambda old, mu, decay: decay * old + (1 - decay) * mu * 5 / 4),
+        "is there twice": running(var=lambda old, v, decay, m: decay * old + (1 - decay) * v * m / (m - 1)),
+        "is upside down": running(var=lambda old, v, decay, m: decay * old + (1 - decay) * v * ((m - 1) / m) ** 2),
+        "the batch's variance alone": running(var=lambda old, v, decay, m: v),
+        "before the batch's variance": running(var=lambda old, v, decay, m: decay * old + v),
+        "not around running_mean": lambda mean, var, x, decay: (
+            decay * mean + (1 - decay) * x.mean(axis=0),
+            decay * var + (1 - decay) * ((x - mean) ** 2).mean(axis=0),
+        ),
+        "in another order: return running_mean, running_var": lambda *a: running()(*a)[::-1],
+        "your function leaves running_mean changed": lambda mean, var, x, decay: (np.multiply(mean, decay, mean), var),
         "averages standard deviations": running(var=lambda old, v, decay, m: decay * old + (1 - decay) * np.sqrt(v)),
     },
     (4, "predict"): {
@@ -313,6 +166,14 @@ WRONG = {
         "eps is missing": lambda x, g, b, mean, var, eps: g * (x - mean) / np.sqrt(var) + b,
         "eps stands outside": lambda x, g, b, mean, var, eps: g * (x - mean) / (np.sqrt(var) + eps) + b,
         "gamma and beta are missing": lambda x, g, b, mean, var, eps: (x - mean) / np.sqrt(var + eps),
+        "unbiased already": lambda x, g, b, mean, var, eps: g * (x - mean) / np.sqrt(var * 5 / 4 + eps) + b,
+        "multiplied by the root": lambda x, g, b, mean, var, eps: g * (x - mean) * np.sqrt(var + eps) + b,
+        "yet: beta is missing": lambda x, g, b, mean, var, eps: g * (x - mean) / np.sqrt(var + eps),
+        "yet: gamma is missing": lambda x, g, b, mean, var, eps: (x - mean) / np.sqrt(var + eps) + b,
+        "gamma (x_hat + beta)": lambda x, g, b, mean, var, eps: g * ((x - mean) / np.sqrt(var + eps) + b),
+        "the numbers of y of one example are right": lambda x, g, b, mean, var, eps: (
+            g * (x - mean) / np.sqrt(var + eps) + b
+        ).squeeze(),
         "running_mean is not subtracted": lambda x, g, b, mean, var, eps: g * x / np.sqrt(var + eps) + b,
         "y of one example": lambda x, g, b, mean, var, eps: (
             g * (x - mean) / np.sqrt(var + eps) + b if len(x) > 1 else b[None]
@@ -323,11 +184,25 @@ WRONG = {
         "is the variance": lambda i, o: 2 / i,
         "this takes fan_out": lambda i, o: np.sqrt(2 / o),
         "this is Glorot's": lambda i, o: np.sqrt(2 / (i + o)),
-        "belongs under the root": lambda i, o: np.sqrt(2) / i,
+        "2 and fan_in belong under the root": lambda i, o: 2 / np.sqrt(i),
+        "half of LeCun's": lambda i, o: np.sqrt(1 / (2 * i)),
+        "a uniform distribution": lambda i, o: np.sqrt(6 / i),
+        "the more terms are added up": lambda i, o: np.sqrt(2 * i),
+        "this is for layers of 100": lambda i, o: np.sqrt(2 / 100),
+        "must be one number, not 'sqrt": lambda i, o: "sqrt(2 / fan_in)",
+        "must be one number, not an array": lambda i, o: np.full((i, o), np.sqrt(2 / i)),
     },
     (5, "best_rate"): {
         "left the diverged run out": lambda a: (int(np.nanmean(a, axis=0).argmax()), np.nanmean(a, axis=0).max()),
         "the best single run": lambda a: (int(np.nanmax(a, axis=0).argmax()), np.nanmax(a)),
+        "argmax takes a nan for the largest": lambda a: (a.mean(axis=0).argmax(), a.mean(axis=0).max()),
+        "a median does not notice": lambda a: (3, np.median(np.nan_to_num(a), axis=0).max()),
+        "counted from 0": lambda a: (2, a[:, 1].mean()),
+        "the number of a row": lambda a: (np.nan_to_num(a).mean(axis=1).argmax(), 0.9),
+        "of the whole array counts all": lambda a: (np.argmax(a), 0.9),
+        "this is the smallest": lambda a: (1, a[:, 1].min()),
+        "this is the median": lambda a: (1, np.median(a[:, 1])),
+        "in another order: return column, score": lambda a: (a[:, 1].mean(), 1),
         "this is the largest": lambda a: (1, a[:, 1].max()),
         "the mean over all": lambda a: (1, np.nan_to_num(a).mean()),
     },
@@ -337,6 +212,8 @@ WRONG = {
         "larger weights get smaller gradients": lambda lr, a: lr / a,
         "with the right power": lambda lr, a: lr / a**2,
         "the two networks' outputs come to differ by": lambda lr, a: lr * 5.0,
+        "the learning rate is nan or inf": lambda lr, a: np.nan,
+        "return the learning rate alone": lambda lr, a: (lr, a),
     },
     (6, "layers_until"): {
         "it takes twice as many layers": lambda r, f: np.log(f) / np.log(r),
@@ -344,6 +221,8 @@ WRONG = {
         "divide by its logarithm (": lambda r, f: np.log(f) / r,
         "mind the square": lambda r, f: 2 * np.log(f) / r,
         "logarithm of the quotient": lambda r, f: 2 * np.log(f / r),
+        "no division by the rate gives it": lambda r, f: f**2 / r,
+        "the logarithm of the rate is missing": lambda r, f: np.log(f**2),
         "upside down": lambda r, f: np.log(r) / np.log(f**2),
         "the answer is rounded": lambda r, f: np.ceil(2 * np.log(f) / np.log(r)),
         "leave it as it comes": lambda r, f: int(2 * np.log(f) / np.log(r)),
@@ -353,6 +232,7 @@ WRONG = {
         "this is the variance of mu": lambda s, m: s**2 / m,
         "one example's deviation": lambda s, m: s,
         "the root of m - 1": lambda s, m: s / np.sqrt(m - 1),
+        "std stands outside": lambda s, m: np.sqrt(s / m),
         "a sum has this deviation": lambda s, m: s * np.sqrt(m),
     },
     (6, "layer_norm"): {
@@ -361,6 +241,20 @@ WRONG = {
             lambda x, eps: (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, ddof=1, keepdims=True) + eps)
         ),
         "use keepdims=True": layer_norm(lambda x, eps: (x - x.mean(axis=1)) / np.sqrt(x.var(axis=1) + eps)),
+        "one of mean and variance runs over the batch": layer_norm(
+            lambda x, eps: (x - x.mean(axis=0)) / np.sqrt(x.var(axis=1, keepdims=True) + eps)
+        ),
+        "use keepdims=True there too": layer_norm(
+            lambda x, eps: (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1) + eps)
+        ),
+        "changed places": layer_norm(right_ln, lambda h, gamma, beta: beta * h + gamma),
+        "multiplied by the root": layer_norm(
+            lambda x, eps: (x - x.mean(axis=1, keepdims=True)) * np.sqrt(x.var(axis=1, keepdims=True) + eps)
+        ),
+        "y is transposed": lambda x, gamma, beta, eps: (gamma * right_ln(x, eps) + beta).T,
+        "you divide by the number of examples": layer_norm(
+            lambda x, eps: (x - x.sum(1, keepdims=True) / len(x)) / np.sqrt(x.var(1, keepdims=True) + eps)
+        ),
         "eps stands outside": layer_norm(
             lambda x, eps: (x - x.mean(axis=1, keepdims=True)) / (x.std(axis=1, keepdims=True) + eps)
         ),
