@@ -17,7 +17,7 @@ from tinynet.progress import in_notebook
 from tinynet.training import Callback, Run
 
 POINTS = 100  # of the training loss: each is the mean over some batches
-SHARE = 0.1  # of the time, at most, goes into drawing
+SHARE = 0.05  # of the time, at most, goes into drawing, but for the first and the last
 
 
 class LiveCurves(Callback):
@@ -29,7 +29,7 @@ class LiveCurves(Callback):
     Parameters
     ----------
     seconds : float
-        Between drawings, at least. There are fewer where drawing would take more than a tenth of the time.
+        Between drawings, at least. There are fewer where drawing would take more than a twentieth of the time.
 
     Raises
     ------
@@ -69,10 +69,11 @@ class LiveCurves(Callback):
     def _draw(self, run: Run) -> None:
         import IPython.display
 
-        start, ipython = time.monotonic(), cast(Any, IPython.display)
+        ipython = cast(Any, IPython.display)
         known = run.history.validation_accuracy
         accuracy = not known or any(map(math.isfinite, known))  # before the first record there may be one to come
         figure = display.history_figure(growing(run.history, self._first, self._losses), accuracy=accuracy)
+        start = time.monotonic()  # after the figure is made, which the first time takes loading matplotlib
         png, size = display.png(figure)
         shown = {"image/png": base64.b64encode(png).decode(), "text/plain": str(run.history)}
         if self._place is None:
