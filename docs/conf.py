@@ -84,11 +84,18 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     # a notebook that is opened elsewhere, such as in Colab, brings tinynet with it
     "first_notebook_cell": (
-        "# Installs tinynet if it is not there. From a copy of its folder: %pip install PATH_OF_THE_FOLDER\n"
+        "# Installs tinynet where it is missing: from a wheel beside this notebook, or else from the package index.\n"
         "try:\n"
-        "    import tinynet\n"
+        "    import tinynet.course\n"
         "except ImportError:\n"
-        "    %pip install --quiet tinynet-lab"
+        "    %pip install --quiet --find-links . tinynet-lab\n"
+        "    try:\n"
+        "        import tinynet.course\n"
+        "    except ImportError:\n"
+        "        raise ImportError(\n"
+        "            'tinynet is still missing. In a copy of its folder, `uv build` makes dist/tinynet_lab-...whl: '\n"
+        "            'put it beside this notebook (Colab: the folder at the left, Upload), and run this cell again.'\n"
+        "        ) from None"
     ),
 }
 

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
+from tests.jupyter import Messages, kernel
 from tinynet import display, experiments, plots
 from tinynet.experiments import suite, sweep
 from tinynet.experiments.experiment import Experiment, Finding, Results, Verdict
@@ -244,39 +244,11 @@ def test_an_experiment_that_does_not_exist_is_refused() -> None:
 
 # -- in a kernel ---------------------------------------------------------------------------------------------------
 
-Messages = list[tuple[str, dict[str, Any]]]
-
 
 @pytest.fixture(scope="module")
 def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Messages]]:
     """A function that runs a cell in a new Jupyter kernel and returns the type and content of what it shows."""
-    pytest.importorskip("ipykernel")
-    from jupyter_client.manager import KernelManager
-
-    own = str(tmp_path_factory.mktemp("jupyter"))
-    with pytest.MonkeyPatch.context() as patch:
-        for variable in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR"):
-            patch.setenv(variable, own)
-        patch.setenv("PYTHONPATH", str(ROOT))
-        patch.delenv("MPLBACKEND", raising=False)
-        manager = KernelManager(transport="ipc" if os.name == "posix" else "tcp")
-        manager.start_kernel(cwd=str(ROOT))
-    client = manager.blocking_client()
-
-    def run(code: str) -> Messages:
-        shown: Messages = []
-
-        def note(message: dict[str, Any]) -> None:
-            if message["msg_type"] not in ("status", "execute_input"):
-                shown.append((message["msg_type"], message["content"]))
-
-        reply = client.execute_interactive(code, timeout=120, output_hook=note)
-        assert reply["content"]["status"] == "ok", reply["content"]
-        return shown
-
-    try:
-        client.start_channels()
-        client.wait_for_ready(timeout=120)
+    with kernel(tmp_path_factory.mktemp("jupyter")) as run:
         run(
             "import sys, tinynet as tn\n"
             "moons = tn.datasets.moons(60, seed=0)\n"
@@ -285,9 +257,6 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], M
             "    return tn.fit(net, moons, validation=moons, steps=30, batch_size=20, callbacks=callbacks, **options)"
         )
         yield run
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 import tinynet
+from tests.jupyter import kernel, printed
 from tests.small_training import digest
 
 pytestmark = [
@@ -133,39 +134,9 @@ def test_a_forked_child_and_its_parent_train_at_once(alone):
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    """A function that runs a cell in a new Jupyter kernel and returns what it shows: (kind, text) of each message."""
-    pytest.importorskip("ipykernel")
-    from jupyter_client.manager import KernelManager
-
-    own = str(tmp_path_factory.mktemp("jupyter"))
-    folders = dict.fromkeys(("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_DATA_DIR", "JUPYTER_CONFIG_DIR"), own)
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, folder in folders.items():
-            patch.setenv(variable, folder)
-        manager = KernelManager(transport="ipc" if os.name == "posix" else "tcp")
-        manager.start_kernel(cwd=str(ROOT), env=environment(**folders))
-    client = manager.blocking_client()
-
-    def run(code):
-        shown = []
-
-        def note(message):
-            content = message["content"]
-            kind = content.get("name", message["msg_type"])  # stdout, stderr, display_data
-            if kind not in ("status", "execute_input"):
-                shown.append((kind, content.get("text", "").strip()))
-
-        reply = client.execute_interactive(code, timeout=TIMEOUT, output_hook=note)
-        assert reply["content"]["status"] == "ok", reply["content"]
-        return shown
-
-    try:
-        client.start_channels()
-        client.wait_for_ready(timeout=TIMEOUT)
+    """A function that runs a cell in a new Jupyter kernel and returns what it shows."""
+    with kernel(tmp_path_factory.mktemp("jupyter"), environment()) as run:
         yield run
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
 
 
 def test_importing_in_a_notebook_shows_nothing(notebook):
@@ -175,8 +146,8 @@ def test_importing_in_a_notebook_shows_nothing(notebook):
 def test_training_in_a_notebook(alone, notebook):
     notebook("from tests.small_training import digest")
     shown = notebook("print(digest(0)); print(digest(1))")
-    assert {kind for kind, _ in shown} == {"stdout"}
-    assert "\n".join(text for _, text in shown).split() == alone
+    assert {content.get("name") for _, content in shown} == {"stdout"}
+    assert printed(shown).split() == alone
 
 
 # -- the kernel cache -----------------------------------------------------------------------------------------
