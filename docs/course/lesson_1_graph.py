@@ -24,6 +24,7 @@ import tinynet as tn
 from tinynet import plots
 from tinynet.course import lesson_1 as check
 from tinynet.course import prediction
+from tinynet.style import styled
 
 # %%
 # Your prediction
@@ -67,6 +68,8 @@ net = tn.Sequential([tn.Dense(32), tn.ReLU(), tn.Dense(32), tn.ReLU(), tn.Dense(
 net.summary()
 
 # %%
+# In a notebook, a cell that ends in ``net`` shows this table with the graph beside it.
+#
 # A graph can branch. Layers are then called on nodes, and ``tn.Add`` or ``tn.Concat`` joins two branches again. To run
 # a network forward means: call the layers in an order in which each comes after those that it reads. There is nothing
 # else in ``Network.forward``.
@@ -121,13 +124,14 @@ prediction(predicted_accuracy, float(np.median(accuracy["no activation"][:, -1])
 
 corner = np.linspace(-1.2, 1.2, 200, dtype=np.float32)
 plane = np.stack(np.meshgrid(corner, corner), axis=-1).reshape(-1, 2)
-figure, axes = plt.subplots(1, 2, figsize=(10, 5), layout="constrained")
-for ax, arm in zip(axes, accuracy, strict=True):
-    classes = trained[arm, 5].forward(plane).argmax(axis=1).reshape(200, 200)
-    ax.contourf(corner, corner, classes, levels=[-0.5, 0.5, 1.5, 2.5], colors=plots.COLORS[:3], alpha=0.35)
-    for label in range(3):
-        ax.plot(*data.x[data.y == label].T, "os^"[label], color=plots.COLORS[label], markersize=4)
-    ax.set(title=f"five layers, {arm}", aspect="equal", xticks=[], yticks=[])
+with styled():
+    figure, axes = plt.subplots(1, 2, figsize=(10, 5.5), layout="constrained")
+    for ax, arm in zip(axes, accuracy, strict=True):
+        classes = trained[arm, 5].forward(plane).argmax(axis=1).reshape(200, 200)
+        ax.contourf(corner, corner, classes, levels=[-0.5, 0.5, 1.5, 2.5], colors=plots.COLORS[:3], alpha=0.35)
+        for label in range(3):
+            ax.plot(*data.x[data.y == label].T, "os^"[label], color=plots.COLORS[label], markersize=4)
+        ax.set(title=f"five layers, {arm}", aspect="equal", xticks=[], yticks=[])
 
 # %%
 # What was seen

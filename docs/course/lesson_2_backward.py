@@ -19,12 +19,15 @@ The 45 minutes:
 
 import matplotlib.pyplot as plt
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import tinynet as tn
 from tinynet import plots
 from tinynet.course import lesson_2 as check
 from tinynet.course import prediction
 from tinynet.style import styled
+
+_ = threadpool_limits(1)  # matrix products are small here; on a busy machine two threads wait for each other
 
 # %%
 # Your prediction

@@ -19,11 +19,14 @@ The 45 minutes:
 
 import matplotlib.pyplot as plt
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import tinynet as tn
 from tinynet import plots
 from tinynet.course import lesson_3 as check
 from tinynet.course import prediction
+
+_ = threadpool_limits(1)  # matrix products are small here; on a busy machine two threads wait for each other
 
 # %%
 # Your predictions
@@ -99,7 +102,7 @@ check.gradient_rms(gradient_rms)
 
 def measure(activation, seed, depth=10):
     """RMS per weight of each hidden layer's gradient, on one batch, before training."""
-    init = "lecun_normal"  # variance 1 / fan_in
+    init = "lecun_normal"  # variance 1 / fan_in: Glorot's, where layers have one size
     net = tn.mlp(784, [100] * depth, 10, activation=activation, init=init, seed=seed, dtype="float64")
     rows = np.random.default_rng(seed).choice(len(train), 60, replace=False)
     _, dy = tn.SoftmaxCrossEntropy()(net.forward(train.x[rows], training=True), train.y[rows])

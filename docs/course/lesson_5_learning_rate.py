@@ -19,11 +19,14 @@ The 45 minutes:
 
 import matplotlib.pyplot as plt
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import tinynet as tn
 from tinynet import plots
 from tinynet.course import lesson_5 as check
 from tinynet.course import prediction
+
+_ = threadpool_limits(1)  # matrix products are small here; on a busy machine two threads wait for each other
 
 # %%
 # Your prediction
@@ -37,9 +40,8 @@ predicted_factor = ...
 # %%
 # The first sweep: learning rates
 # -------------------------------
-# Learning rates from 0.001 to 10. Three seeds; for each seed both arms start from
-# the same weights and see the same batches. A run whose loss is no longer finite has *diverged*. It is a result: drawn
-# as a cross, and counted as 0.
+# Learning rates from 0.001 to 10. Three seeds; for each seed both arms start from the same weights and see the same
+# batches. A run whose loss is no longer finite has *diverged*. It is a result: drawn as a cross, and counted as 0.
 
 train, test = tn.datasets.mnist()
 test = test[:2000]
@@ -78,7 +80,7 @@ ax = plots.lines_with_bands(
     logx=True,
     crosses=crosses(by_rate, RATES),
 )
-ax.set_ylim(-0.03, 1)
+_ = ax.set_ylim(-0.03, 1)
 
 # %%
 # Two questions are often mixed up: *which rates work*, and *how good is the best*. The answers are computed from the
@@ -86,8 +88,8 @@ ax.set_ylim(-0.03, 1)
 
 
 def largest_that_works(rows):
-    """Return the largest learning rate with no run diverged and a median of at least 80 %."""
-    return max(lr for lr, column in zip(RATES, rows.T, strict=True) if np.median(column) >= 0.8)
+    """Return the largest learning rate with no run diverged and a median of at least 80 %; nan if there is none."""
+    return max((lr for lr, column in zip(RATES, rows.T, strict=True) if np.median(column) >= 0.8), default=np.nan)
 
 
 largest = {arm: largest_that_works(rows) for arm, rows in by_rate.items()}
@@ -158,8 +160,9 @@ ax = plots.lines_with_bands(
 )
 ax.axvline(np.sqrt(2 / 100), color="black", linestyle=":", linewidth=1.5)
 ax.annotate(" He", (np.sqrt(2 / 100), 0.02), fontsize=14)
-ax.legend(loc="center left", fontsize=11)
 ax.set_ylim(-0.03, 1)
+ax.get_legend().remove()  # there is no room for it among the lines
+ax.figure.legend(loc="outside lower center")
 for arm, rows in by_scale.items():
     works = [std for std, column in zip(SCALES, rows.T, strict=True) if np.median(column) >= 0.8]
     span = f"from {min(works):g} to {max(works):g}" if works else "nowhere"

@@ -21,12 +21,15 @@ import math
 
 import matplotlib.pyplot as plt
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import tinynet as tn
 from tinynet import plots
 from tinynet.course import lesson_6 as check
 from tinynet.course import prediction
 from tinynet.experiments.variants import MovingNoise
+
+_ = threadpool_limits(1)  # matrix products are small here; on a busy machine two threads wait for each other
 
 # %%
 # Your prediction
@@ -225,8 +228,8 @@ for arm, rows in by_size.items():
 
 # %%
 # The smaller the batch, the further batch norm falls behind the two that need none. At :math:`m` = 1 it refuses. At
-# :math:`m` = 2 it says of each feature only which of the two examples has more of it: ``x_hat`` is +1 and -1, whatever
-# ``x`` was:
+# :math:`m` = 2 it says of each feature only which of the two examples has more of it: ``x_hat`` is +1 and -1 whatever
+# ``x`` was, but for ``eps`` where the two are close:
 
 pair = np.random.default_rng(0).normal(size=(2, 6))
 print(tn.BatchNorm().forward(pair, training=True).round(3))

@@ -3,6 +3,7 @@
 Lesson 1 does so as a notebook, in test_notebooks.
 """
 
+import ast
 import re
 import runpy
 import time
@@ -22,6 +23,15 @@ FILES = sorted(FOLDER.glob("lesson_*.py"))
 def test_there_are_six():
     assert [path.name[:8] for path in FILES] == [f"lesson_{k}" for k in EXERCISES]
     assert sorted(path.name for path in (FOLDER / "solutions").glob("*.py")) == [f"lesson_{k}.py" for k in EXERCISES]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_no_cell_ends_in_a_value_that_a_notebook_would_show(path):
+    silent = ("check.", "print(", "prediction(", "plt.show(", "net.summary(")
+    for cell in path.read_text(encoding="utf-8").split("\n# %%"):
+        body = ast.parse(cell).body
+        if body and isinstance(body[-1], ast.Expr) and not isinstance(body[-1].value, ast.Constant):
+            assert ast.unparse(body[-1]).startswith(silent)
 
 
 @pytest.fixture
