@@ -281,7 +281,8 @@ def test_a_network_and_a_history_show_themselves(cell: Callable[[str], Messages]
 
 @pytest.mark.slow
 def test_a_plot_shows_itself_once(cell: Callable[[str], Messages]) -> None:
-    assert [kind for kind, _ in cell("net.plot();")] == ["display_data"]
+    for _ in range(2):  # the first loads the notebook's backend
+        assert [kind for kind, _ in cell("net.plot();")] == ["display_data"]
 
 
 @pytest.mark.slow

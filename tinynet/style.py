@@ -38,8 +38,13 @@ SIZE = (10.0, 6.0)
 @contextmanager
 def styled() -> Iterator[None]:
     """Give matplotlib its own defaults and then `STYLE`, in a block or a decorated function."""
-    with matplotlib.style.context(["default", STYLE]):
-        yield
+    interactive = matplotlib.is_interactive()
+    try:
+        with matplotlib.style.context(["default", STYLE]):
+            yield
+            interactive = matplotlib.is_interactive()  # a notebook's backend, loaded with the first figure, sets it
+    finally:
+        matplotlib.interactive(interactive)  # the context takes it back; figures would wait for plt.show()
 
 
 def figure(columns: int = 1, *, one_scale: bool = True) -> tuple[Figure, list[Axes]]:

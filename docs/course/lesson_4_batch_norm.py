@@ -188,7 +188,7 @@ ax = plots.dots(
     percent=True,
 )
 ax.set_ylim(0, 1)
-ax.legend(loc="center left")
+ax.legend(loc="center left", fontsize=15)
 for way, values in ways.items():
     print(f"{way:20}  " + "  ".join(f"{value:.1%}" for value in values))
 prediction(predicted_accuracy, float(np.median(ways["own batch, sorted"])), "accuracy on sorted batches")

@@ -162,7 +162,7 @@ ax.axvline(np.sqrt(2 / 100), color="black", linestyle=":", linewidth=1.5)
 ax.annotate(" He", (np.sqrt(2 / 100), 0.02), fontsize=14)
 ax.set_ylim(-0.03, 1)
 ax.get_legend().remove()  # there is no room for it among the lines
-ax.figure.legend(loc="outside lower center")
+ax.figure.legend(loc="outside lower center", fontsize=15)
 for arm, rows in by_scale.items():
     works = [std for std, column in zip(SCALES, rows.T, strict=True) if np.median(column) >= 0.8]
     span = f"from {min(works):g} to {max(works):g}" if works else "nowhere"
