@@ -65,6 +65,18 @@ def test_csv_is_one_row_a_record_and_marks_where_it_diverged(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("make", [example, diverged])
+def test_pandas_reads_the_csv_with_no_option(tmp_path, make):
+    pandas = pytest.importorskip("pandas")
+    history = make()
+    history.to_csv(tmp_path / "h.csv")
+    table = pandas.read_csv(tmp_path / "h.csv")
+    assert [str(dtype) for dtype in table.dtypes] == ["int64", *["float64"] * 4, "int64"]
+    for name in COLUMNS:
+        np.testing.assert_allclose(table[name], getattr(history, name), rtol=1e-15, err_msg=name)
+    assert table["diverged"].tolist() == [0] * (len(history.steps) - 1) + [int(history.diverged)]
+
+
 def test_json_says_nan_and_inf_as_words(tmp_path):
     diverged().to_json(tmp_path / "h.json")
     content = json.loads((tmp_path / "h.json").read_text(), parse_constant=pytest.fail)

@@ -162,7 +162,7 @@ def _array(name: object, value: Any) -> Array:
     try:
         return np.asarray(value)
     except (TypeError, RuntimeError) as error:  # what PyTorch raises for a tensor elsewhere, or of a type of its own
-        raise InputError(f"state dict: {name} is no array ({error}); give it as value.float().cpu()") from None
+        raise InputError(f"state dict: {name} is no array ({error}); give it as value.detach().float().cpu()") from None
 
 
 def _as_named(where: str, given: Iterable[str], live: Mapping[str, Array]) -> dict[str, Array]:

@@ -1,5 +1,6 @@
 """scikit-learn estimators: multi-layer perceptrons with batch normalization for its pipelines and searches."""
 
+import warnings
 from numbers import Integral
 from typing import Any, Literal, Self
 
@@ -14,6 +15,7 @@ from tinynet.typing import Array
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.utils import check_random_state
     from sklearn.utils.multiclass import check_classification_targets
     from sklearn.utils.validation import check_is_fitted, validate_data
@@ -26,6 +28,8 @@ FLOATS = [np.float64, np.float32]  # X of these stays as it is, all else becomes
 class _MLP(BaseEstimator):  # type: ignore[misc]
     """What both estimators share: the settings, training, the network's outputs."""
 
+    usual_lr: float
+
     def __init__(
         self,
         *,
@@ -34,7 +38,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
         activation: str = "relu",
         norm: Literal["batch", "layer"] | None = "batch",
         dropout: float = 0.0,
-        lr: float | Schedule = 0.05,
+        lr: float | Schedule | None = None,
         momentum: float = 0.9,
         weight_decay: float = 0.0,
         epochs: int = 30,
@@ -77,10 +81,11 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
             dtype=x.dtype,
         )
         batch_size = _batch_size(len(x), self.batch_size)
-        lr = as_schedule(self.lr)
-        if lr is not self.lr:  # a number
+        given = self.usual_lr if self.lr is None else self.lr
+        lr = as_schedule(given)
+        if lr is not given:  # a number
             per_epoch = batches_for(net, data, batch_size, np.random.default_rng(seed)).per_epoch
-            lr = tn.Cosine(lr(0), self.epochs * per_epoch)
+            lr = _warmup_and_cosine(lr(0), self.epochs * per_epoch)
         history = tn.fit(
             net,
             data,
@@ -90,13 +95,23 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
             batch_size=batch_size,
             seed=seed,
         )
-        if history.diverged or not all(np.isfinite(array).all() for array in net.params.values()):
-            raise tn.InputError(
-                f"training diverged at step {history.steps[-1]}: scale the features, as StandardScaler does, or lower "
-                f"lr={self.lr!r}" + ("" if self.norm == "batch" else ", or normalize with norm='batch'")
+        remedy = f"scale the features, as StandardScaler does, or lower lr={given!r}"
+        if self.norm != "batch":
+            remedy += ", or normalize with norm='batch'"
+        reached = np.nan
+        if not history.diverged and all(np.isfinite(array).all() for array in net.params.values()):
+            if self.norm == "batch":
+                net.calibrate(x)
+            reached = tn.evaluate(net, data, loss)[0]
+        if not np.isfinite(reached):
+            raise tn.InputError(f"training diverged at step {history.steps[-1]}: {remedy}")
+        constant = _loss_of_a_constant(y)
+        if reached > 0.99 * constant > 0:
+            message = (
+                f"no better on the training set than a constant prediction, loss {reached:.3g} and {constant:.3g}: "
+                f"{remedy}, or train for more epochs"
             )
-        if self.norm == "batch":
-            net.calibrate(x)
+            warnings.warn(message, ConvergenceWarning, stacklevel=3)
         self.network_, self.history_, self.loss_curve_ = net, history, history.train_loss
 
     def _outputs(self, x: Any) -> Array:
@@ -126,9 +141,10 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         Normalization before each activation.
     dropout : float
         Rate of dropout after each activation.
-    lr : float or schedule
-        Learning rate of the first step, from which half a cosine leads down to 0 at the last (Loshchilov and Hutter
-        2017); or a schedule of tinynet's, taken as it is: ``tn.Constant(0.05)``.
+    lr : float or schedule, optional
+        Highest learning rate, by default 0.05. It is reached by a straight line over the first tenth of the steps,
+        without which a regression may diverge, and falls to 0 at the last by half a cosine (Loshchilov and Hutter
+        2017). A schedule of tinynet's is taken as it is: ``tn.Constant(0.05)``.
     momentum, weight_decay : float
         As for `tinynet.SGD`.
     epochs : int
@@ -162,6 +178,8 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     supported.
     """
 
+    usual_lr = 0.05
+
     def fit(self, X: Any, y: Any) -> Self:
         """Train a new network.
 
@@ -176,6 +194,12 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         ------
         ValueError
             If the data or a setting cannot be used, or training diverged (its loss or a weight is not finite).
+
+        Warns
+        -----
+        ConvergenceWarning
+            If the trained network predicts the training set no better than the best constant (to within 1 % of its
+            loss): what is left of a run that nearly diverged, or that never began to learn.
         """
         x, y = self._checked(X, y)
         check_classification_targets(y)
@@ -205,7 +229,7 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, _MLP):  # type: ignore[misc
     Parameters
     ----------
     depth, width, activation, norm, dropout, lr, momentum, weight_decay, epochs, batch_size, random_state
-        As for `MLPClassifier`; with a depth of 0, linear regression.
+        As for `MLPClassifier`, but with an ``lr`` of 0.02 by default; with a depth of 0, linear regression.
 
     Attributes
     ----------
@@ -218,7 +242,14 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, _MLP):  # type: ignore[misc
         Its mean training loss.
     n_features_in_, feature_names_in_
         As everywhere in scikit-learn.
+
+    Notes
+    -----
+    Predictions have the seven digits of float32 if X is float32: too few for targets such as 1e9 + 1, whose mean is
+    a million times their spread. Give X as float64 then.
     """
+
+    usual_lr = 0.02  # the squared error's second derivative does not shrink where the network is sure
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train a new network; as for `MLPClassifier`, but ``y`` is numbers, (examples,) or (examples, targets)."""
@@ -244,6 +275,22 @@ def _batch_size(examples: int, most: int) -> int:
     """Return the largest size that leaves no rest, or at least a quarter of a batch."""
     sizes = range(min(most, examples), 0, -1)
     return next(size for size in sizes if examples % size == 0 or 4 * (examples % size) >= size)
+
+
+def _warmup_and_cosine(lr: float, steps: int) -> Schedule:
+    """Return a schedule that rises to ``lr`` over a tenth of the steps and falls to 0 at the last."""
+    warmup = steps // 10
+    cosine = tn.Cosine(lr, steps - warmup)
+    return tn.Warmup(cosine, warmup) if warmup else cosine
+
+
+def _loss_of_a_constant(y: Array) -> float:
+    """Return the least loss of outputs that are the same for every example: entropy of labels, variance of targets."""
+    if y.ndim > 1:
+        return float(y.var(axis=0).mean())
+    counts = np.bincount(y)
+    shares = counts[counts > 0] / len(y)
+    return float(-(shares * np.log(shares)).sum())
 
 
 def _seed(random_state: Any) -> int:
