@@ -39,7 +39,7 @@ CHECKED = [
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(CHECKED)
 def test_scikit_learns_own_checks_pass(estimator, check):
-    """Not with the regressor's plain ReLU: many of the checks' features are not scaled, and it says that it diverged."""
+    """Not with a regressor of plain ReLU: many checks do not scale their features, and it says that it diverged."""
     check(estimator)
 
 

@@ -161,8 +161,8 @@ def _live(net: Graph) -> dict[str, Array]:
 def _array(name: object, value: Any) -> Array:
     try:
         return np.asarray(value)
-    except (TypeError, RuntimeError) as error:  # what PyTorch raises for a tensor elsewhere, or of a type of its own
-        raise InputError(f"state dict: {name} is no array ({error}); give it as value.detach().float().cpu()") from None
+    except (TypeError, RuntimeError) as error:  # a tensor elsewhere, with gradients, or of a type of PyTorch's own
+        raise InputError(f"state dict: {name} is no array ({error}); give value.detach().float().cpu()") from None
 
 
 def _as_named(where: str, given: Iterable[str], live: Mapping[str, Array]) -> dict[str, Array]:
