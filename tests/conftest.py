@@ -1,6 +1,7 @@
 """A small data set in MNIST's own format, and one test's BLAS threads kept from the next."""
 
 import gzip
+import os
 import signal
 import struct
 from collections.abc import Iterator
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from tinynet.machinery import blas
+
+os.environ["SCIPY_ARRAY_API"] = "1"  # before SciPy is imported: else scikit-learn skips its array API checks
 
 
 @pytest.fixture(autouse=True)
