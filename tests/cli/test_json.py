@@ -129,7 +129,7 @@ def test_run_and_report_print_verdicts_and_tables(tmp_path: Path, capsys: pytest
     assert written["table"] == [["runs"], ["6"]]
     assert (found["runs"], found["failed"], found["folder"]) == (6, 0, str(tmp_path / "toy"))
     got = document(capsys, "report", *where)
-    assert got["claims"] == [{"claim": "A toy", "verdict": "holds", "figure": "6 runs"}]
+    assert got["claims"] == [{"claim": "A toy", "verdict": "holds", "measured": "6 runs"}]
     assert got["page"] == str(tmp_path / "report.html")
 
 

@@ -106,7 +106,7 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
 def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
     """Write every experiment, report.html with the lab handout, results.md; return the table of verdicts."""
     written = [(e, *write(e, sweep, quick=quick, out=out)) for e in EXPERIMENTS.values()]
-    header = ["claim", "verdict", "figure"]
+    header = ["claim", "verdict", "measured"]
     summary = [header, *([e.title, verdict.outcome, verdict.headline] for e, verdict, _ in written)]
     sections = [section for _, _, section in written]
     report.write(
