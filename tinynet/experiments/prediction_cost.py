@@ -30,7 +30,7 @@ BLOCK = 5e-4  # seconds of calls timed as one: far above the clock's resolution
 # The thread's processor time: on one thread of an idle machine that is the time on the wall, and on a busy one the
 # waiting for a processor, which can hit one network more than another, is not in it. On Windows it ticks too slowly.
 CLOCK = time.perf_counter if sys.platform == "win32" else time.thread_time
-TICKS = [digit * 10.0**k for k in range(-2, 4) for digit in (1, 2, 3, 5, 7)]  # a log axis of a decade has one of its own
+TICKS = [digit * 10.0**k for k in range(-2, 4) for digit in (1, 2, 3, 5, 7)]  # less than a decade has some too
 # rounding of some ten float32 operations, each 6e-8 of its result, through four layers
 TOLERANCE = 1e-5
 
