@@ -22,6 +22,7 @@ try:
 except ImportError:
     raise ImportError("tinynet.sklearn needs scikit-learn 1.6 or later: pip install 'tinynet-lab[sklearn]'") from None
 
+STEEPEST = 5.0  # the largest norm of a gradient: on features that are not scaled a regression would diverge
 FLOATS = [np.float64, np.float32]  # X of these stays as it is, all else becomes the first
 
 
@@ -90,7 +91,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
             net,
             data,
             loss=loss,
-            optimizer=tn.SGD(lr, momentum=self.momentum, weight_decay=self.weight_decay),
+            optimizer=tn.SGD(lr, momentum=self.momentum, weight_decay=self.weight_decay, clip_norm=STEEPEST),
             epochs=self.epochs,
             batch_size=batch_size,
             seed=seed,
@@ -146,7 +147,7 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         without which a regression may diverge, and falls to 0 at the last by half a cosine (Loshchilov and Hutter
         2017). A schedule of tinynet's is taken as it is: ``tn.Constant(0.05)``.
     momentum, weight_decay : float
-        As for `tinynet.SGD`.
+        As for `tinynet.SGD`. Gradients whose global norm is above 5 are scaled down to it (Pascanu et al. 2013).
     epochs : int
         Passes over the training set.
     batch_size : int
