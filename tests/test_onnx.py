@@ -270,14 +270,21 @@ def test_without_the_package_it_is_said_which(monkeypatch):
 # -- tinynet export -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("arguments", "written"), [([], "my.net.onnx"), (["sub/other.onnx"], "sub/other.onnx")])
+@pytest.mark.parametrize(
+    ("arguments", "written"),
+    [
+        (["my.net.safetensors"], "my.net.onnx"),
+        (["my.net.onnx"], "my.net.onnx"),
+        (["my.net.safetensors", "sub/other.onnx"], "sub/other.onnx"),
+    ],
+)
 def test_export_writes_a_saved_network_beside_it_or_where_it_is_told(
     tmp_path, monkeypatch, capsys, arguments, written
 ):
     monkeypatch.chdir(tmp_path)
     net, _ = trained()
     net.save("my.net.safetensors")
-    assert cli.main(["export", "my.net.safetensors", *arguments]) == 0
+    assert cli.main(["export", *arguments]) == 0
     assert onnx.load(written) == tn.to_onnx(net)
     printed = capsys.readouterr()
     assert printed.out == f"model: {written}, input (batch, 2) float32, output (batch, 2)\n"
@@ -287,7 +294,7 @@ def test_export_writes_a_saved_network_beside_it_or_where_it_is_told(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["net.onnx"], "net.onnx: name the saved network first: tinynet export net.safetensors net.onnx"),
+        (["other.onnx"], "other.safetensors: not found; name the saved network: tinynet export FILE other.onnx"),
         (["none.safetensors"], "none.safetensors: no such file"),
         (["net.safetensors", "net.safetensors"], "net.safetensors: the name must end in .onnx"),
         (["net.safetensors", "other"], "other: the name must end in .onnx"),

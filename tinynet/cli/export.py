@@ -12,7 +12,12 @@ from tinynet.errors import InputError
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a network that `tinynet train` saved")
+    parser.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="a network that `tinynet train` saved (or OUT alone, if it has the same name)",
+    )
     parser.add_argument(
         "out", type=Path, nargs="?", metavar="OUT", help="the ONNX file (default: beside FILE, with .onnx as its end)"
     )
@@ -24,10 +29,13 @@ def _export(args: argparse.Namespace) -> int:
     from tinynet.network import Network
     from tinynet.onnx import to_onnx
 
-    if args.out is None and args.file.suffix == ".onnx":
-        raise InputError(f"{args.file}: name the saved network first: tinynet export net.safetensors {args.file}")
-    net = Network.load(args.file)
-    out: Path = args.file.with_suffix(".onnx") if args.out is None else args.out
+    file: Path = args.file
+    if args.out is None and file.suffix == ".onnx":  # what is to be written: the network has the same name
+        file = file.with_suffix(".safetensors")
+        if not file.exists():
+            raise InputError(f"{file}: not found; name the saved network: tinynet export FILE {args.file}")
+    net = Network.load(file)
+    out: Path = file.with_suffix(".onnx") if args.out is None else args.out
     if out.suffix != ".onnx":  # nor can it be the network itself
         raise InputError(f"{out}: the name must end in .onnx")
     if out.is_dir():
