@@ -35,7 +35,14 @@ def wrong_options() -> Iterator[tuple[list[str], str]]:
                 continue
             option = action.option_strings[0]
             yield [*given, option], f"argument {option}: expected one argument"
-            wrong = {types.positive: NO_COUNTS, types.depth: NO_DEPTHS, types.seed: NO_SEEDS}
+            wrong = {
+                types.positive: NO_COUNTS,
+                types.depth: NO_DEPTHS,
+                types.seeds: [*NO_COUNTS, "10000"],
+                types.seed: NO_SEEDS,
+                types.path: [""],
+                types.given: [""],
+            }
             for value in wrong.get(action.type, []):
                 yield [*given, option, value], f"argument {option}: {value[:30]!r}"[:-1]
             for value in NO_RATES[option] if action.type is float else []:
@@ -45,19 +52,20 @@ def wrong_options() -> Iterator[tuple[list[str], str]]:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "COMMAND"),
         (["compare", "--depth", "300000000"], "'300000000' is not a whole number of at least 1 and at most 100000"),
         (["train", "--depth", "2000", "--json"], "a file can hold 2,500 layers, and this network has 6,001"),
         (["train", "--width", "900000000"], "layers with 1.62e+18 weights would take"),
-        (["completion", "tcsh"], "invalid choice: 'tcsh' (choose from"),
-        (["list", "--json", "--no-such-option"], "unrecognized arguments"),
+        (["completion", "tcsh"], "unknown value 'tcsh'; known: bash, zsh, fish"),
+        (["list", "--json", "--no-such-option"], "tinynet list: unrecognized arguments"),
+        (["compare", "--quik"], "tinynet compare: unrecognized arguments: --quik; did you mean '--quick'?"),
+        (["compare", "--sead=9"], "did you mean '--seeds'?"),
         (["evaluate", "nothing.safetensors", "--json"], "no such file"),
-        (["comprae"], "invalid choice: 'comprae' (choose from"),
+        (["comprae"], "unknown command 'comprae'; did you mean 'compare'?"),
         (["--no-such-option", "list"], "unrecognized arguments"),
         *wrong_options(),
         # names
-        (["compare", "--norm", "btach"], "invalid choice: 'btach' (choose from"),
-        (["train", "--norm", ""], "invalid choice: ''"),
+        (["compare", "--norm", "btach"], "unknown value 'btach'; did you mean 'batch'?"),
+        (["train", "--norm", ""], "unknown value ''; known: batch, layer, none"),
         (["compare", "--activation", "sigmid"], "did you mean 'sigmoid'?"),
         (["train", "--activation", "sigmid"], "did you mean 'sigmoid'?"),
         (["train", "--activation", ""], "known: "),
@@ -73,6 +81,8 @@ def wrong_options() -> Iterator[tuple[list[str], str]]:
         (["train", "--epochs", "1", "--steps", "1"], "not allowed with argument"),
         (["train", "--checkpoint-every", "9"], "checkpoint_every needs a checkpoint"),
         (["train", "--checkpoint", "x", "--out", "x"], "the network goes there"),
+        (["train", "--checkpoint", "x.csv", "--out", "x"], "x.csv: the history goes there"),
+        (["train", "--out", "x.csv"], "x.csv: the history goes there"),
         (["train", "--resume", "x", "--checkpoint", "y"], "--checkpoint: the checkpoint has its own"),
         (["run", "learning-rate", "--scheduler", "tcp://host:1", "--jobs", "2"], "not allowed with argument"),
         (["report", "--jobs", "2", "--scheduler", "tcp://host:1"], "not allowed with argument"),
@@ -93,7 +103,9 @@ def wrong_options() -> Iterator[tuple[list[str], str]]:
         (["train", "--resume", "a-folder"], "a-folder: not a file, but a folder"),
         (["evaluate", "a-file"], "not a safetensors file"),
         (["evaluate", "a-folder"], "a-folder: not a file, but a folder"),
-        (["evaluate", ""], "not a file, but a folder"),
+        (["evaluate", ""], "argument FILE: '' is empty"),
+        (["plot", "a.csv", ""], "argument RUN: '' is empty"),
+        (["export", "net.safetensors", ""], "argument OUT: '' is empty"),
         (["plot", "a-file"], "a run is a history"),
         (["plot", "a-folder"], "a-folder: is a folder"),
         (["plot", "."], "is a folder"),
@@ -137,6 +149,14 @@ def test_wrong_arguments_are_one_line_and_exit_code_2(
     assert message in printed.err
     assert printed.err.startswith("tinynet")
     assert sorted(tmp_path.rglob("*")) == before, "nothing was trained or written"
+
+
+def test_without_a_command_it_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([])
+    printed = capsys.readouterr()
+    assert (end.value.code, printed.out) == (2, "")
+    assert printed.err == parser.build().format_help()
 
 
 def test_every_command_is_put_to_the_test() -> None:

@@ -78,8 +78,8 @@ def test_train_saves_a_network_and_its_history_and_evaluate_reads_it(
     assert cli.main(["evaluate", str(out), "--data", str(idx_folder)]) == 0
     assert f"test accuracy {accuracy}%" in capsys.readouterr().out
     assert tn.History.from_csv(tmp_path / "runs" / "net.csv").steps[-1] == 60
-    assert cli.main(["plot", str(out), "--out", str(tmp_path / "curves.png")]) == 0
-    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert cli.main(["plot", str(out), "--out", str(tmp_path / "CURVES.PNG")]) == 0
+    assert (tmp_path / "CURVES.PNG").read_bytes().startswith(b"\x89PNG")
 
 
 def test_train_says_when_a_run_diverged(idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,11 @@ def test_every_example_can_be_run_as_it_stands(name: str, line: str) -> None:
     assert parsed(line) == name
 
 
+def test_the_first_help_has_examples_that_can_be_run_in_order() -> None:
+    lines = [line for line in parser.START.splitlines() if line.startswith("    ")]
+    assert [parsed(line) for line in lines] == ["compare", "train", "evaluate", "report"]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_commands_help_ends_with_two_or_more_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     examples = COMMANDS[name].examples
@@ -70,6 +75,13 @@ def test_the_help_tells_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> No
 def test_the_documentation_tells_the_same_exit_codes() -> None:
     page = (ROOT / "docs" / "how_to" / "command_line.md").read_text(encoding="utf-8")
     assert re.findall(r"^\| (\d+) \|", page, re.MULTILINE) == ["0", "1", "2", "130", "143"]
+
+
+def test_the_documentation_names_every_command() -> None:
+    page = (ROOT / "docs" / "how_to" / "command_line.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`tinynet .*?) \|", page, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"[a-z]+", row.replace("tinynet ", ""))]
+    assert sorted(named) == sorted(COMMANDS)
 
 
 def test_the_list_of_commands_is_in_the_help_in_order(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -201,10 +202,23 @@ def test_sigterm_while_training_saves_what_there_is(
     out = tmp_path / "net.safetensors"
     at_step(31, terminate)
     assert cli.main(["train", *SMALL, "--steps", "60", "--data", str(idx_folder), "--out", str(out)]) == 143
-    assert "(interrupted)" in capsys.readouterr().out
+    assert re.match(r"31 steps \(interrupted\), test accuracy \S+% at step 30\n", capsys.readouterr().out)
     assert tn.load(out).inputs == 36
     assert tn.History.from_csv(out.with_suffix(".csv")).steps == list(range(3, 31, 3))
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_interrupted_before_its_first_record_it_still_tells_its_steps(
+    idx_folder: Path, tmp_path: Path, at_step: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["train", *SMALL, "--steps", "60", "--data", str(idx_folder), "--out", str(tmp_path / "net")]
+    at_step(2, terminate)
+    assert cli.main([*arguments, "--json"]) == 143
+    found = json.loads(capsys.readouterr().out)
+    assert (found["steps"], found["interrupted"], found["test_accuracy"]) == (2, True, "nan")
+    at_step(2, terminate)
+    assert cli.main(arguments) == 143
+    assert capsys.readouterr().out.startswith("2 steps (interrupted)\nnetwork: ")
 
 
 def test_a_callers_own_handler_of_sigterm_stays(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from tinynet.cli.command import INTERRUPTED, TERMINATED, UNUSABLE
 from tinynet.cli.output import one_line
-from tinynet.cli.parser import build
+from tinynet.cli.parser import parse
 from tinynet.errors import InputError
 
 SAME_SECONDS = 1.0  # a second SIGTERM within it is the first: `timeout` sends one to its child and one to the group
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; without ``arguments`` this process is the program `tinynet`."""
     given = [*(sys.argv[1:] if arguments is None else arguments)]
     try:
-        args = build().parse_args(given)
+        args = parse(given)
     except SystemExit as end:  # help and version are printed, too
         raise SystemExit(_flush("tinynet") or end.code) from None
     if arguments is None and args.name != "doctor":  # the doctor tells what a user's own program gets

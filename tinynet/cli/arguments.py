@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinynet.errors import InputError
+from tinynet.layers import ACTIVATIONS
 from tinynet.models import DEEPEST
 
 if TYPE_CHECKING:
     from tinynet.experiments.runs import RunSettings
 
 LARGEST = 999_999_999  # of counts: more units or steps than any machine can do
+MOST_SEEDS = 9_999  # each is a pair of runs
 
 
 def positive(text: str) -> int:
@@ -24,9 +27,26 @@ def depth(text: str) -> int:
     return _whole(text, 1, DEEPEST)
 
 
+def seeds(text: str) -> int:
+    """Return a number of seeds."""
+    return _whole(text, 1, MOST_SEEDS)
+
+
 def seed(text: str) -> int:
     """Return a seed."""
     return _whole(text, 0, 2**63 - 1)
+
+
+def given(text: str) -> str:
+    """Return the text; an empty one, such as a shell's variable that is not set, is a mistake."""
+    if not text:
+        raise argparse.ArgumentTypeError("'' is empty; give a name, or leave the option out")
+    return text
+
+
+def path(text: str) -> Path:
+    """Return a path; Python would take an empty one for the current folder."""
+    return Path(given(text))
 
 
 def _whole(text: str, least: int, most: int) -> int:
@@ -46,20 +66,22 @@ def add_network(parser: argparse.ArgumentParser, *, deep: int, norm: str, norms:
     parser.add_argument("--depth", type=depth, default=deep, metavar="N", help="hidden layers (default: %(default)s)")
     parser.add_argument("--width", type=positive, default=100, metavar="N", help="units of each (default: 100)")
     parser.add_argument(
-        "--activation", default="sigmoid", metavar="NAME", help="such as relu, tanh (default: sigmoid)"
+        "--activation", default="sigmoid", metavar="NAME", help=f"{', '.join(ACTIVATIONS)} (default: sigmoid)"
     )
     parser.add_argument(
         "--init", metavar="NAME", help="such as he_normal, 'normal(0.05)' (default: what suits the activation)"
     )
     parser.add_argument("--norm", choices=norms, default=norm, help="normalization (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=0.1, metavar="RATE", help="learning rate (default: 0.1)")
-    parser.add_argument("--batch-size", type=positive, default=60, metavar="N", help="(default: 60)")
+    parser.add_argument(
+        "--batch-size", type=positive, default=60, metavar="N", help="examples of each update (default: 60)"
+    )
     add_data(parser)
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add the data set, which `runs.load_data` reads."""
-    parser.add_argument("--data", metavar="DIR", help="a folder of IDX files (default: the bundled MNIST)")
+    parser.add_argument("--data", type=given, metavar="DIR", help="a folder of IDX files (default: the bundled MNIST)")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinynet.cli.arguments import add_json, add_network, positive, settings
+from tinynet.cli.arguments import add_json, add_network, path, positive, seeds, settings
 from tinynet.cli.command import INTERRUPTED, Command
-from tinynet.cli.output import aligned, print_json
+from tinynet.cli.output import aligned, filled, print_json
 
 if TYPE_CHECKING:
     from tinynet.experiments.compare import Comparison
@@ -19,11 +19,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=positive, metavar="N", help="updates of each run (default: 5000)")
     length.add_argument("--quick", action="store_true", help="500 steps: a first look in seconds")
-    parser.add_argument("--seeds", type=positive, default=3, metavar="N", help="pairs of runs (default: 3)")
+    parser.add_argument("--seeds", type=seeds, default=3, metavar="N", help="pairs of runs (default: 3)")
     parser.add_argument("--jobs", type=positive, metavar="N", help="worker processes (default: one a core)")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path,
         default=Path("tinynet-compare"),
         metavar="DIR",
         help="folder for results (default: %(default)s)",
@@ -46,7 +46,7 @@ def _compare(args: argparse.Namespace) -> int:
     if args.json:  # what is found is printed before it is written: the disk may be full
         print_json({"command": args.command_line, **_document(comparison), "folder": str(out)})
     else:
-        print(f"{aligned(comparison.table())}\n\n{comparison.verdict()}\n")
+        print(f"{aligned(comparison.table())}\n\n{filled(comparison.verdict())}\n")
     results.write(comparison, out, args.command_line)
     if not args.json:
         print(f"Plots and data: {out / 'report.html'}")

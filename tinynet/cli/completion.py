@@ -22,13 +22,16 @@ def _completion(args: argparse.Namespace) -> int:
     from tinynet.layers import ACTIVATIONS
 
     names = {"activation": [*ACTIVATIONS], "init": [*NAMED], "experiments": [*suite.EXPERIMENTS]}
-    paths = {"DIR": shtab.DIRECTORY, "FILE": shtab.FILE, "RUN": shtab.FILE}
+    paths = {"DIR": shtab.DIRECTORY, "FILE": shtab.FILE, "OUT": shtab.FILE, "RUN": shtab.FILE}
     for action in _actions(args.parser):
         if action.dest in names:
             action.choices = names[action.dest]
         elif action.metavar in paths:
             action.complete = paths[action.metavar]  # type: ignore[attr-defined]
-    print(shtab.complete(args.parser, args.shell))
+    script = shtab.complete(args.parser, args.shell)
+    if args.shell == "zsh":  # of an argument that takes several, shtab 1.13 would have it complete the first only
+        script = script.replace('"(*):', '"*:')
+    print(script)
     return 0
 
 

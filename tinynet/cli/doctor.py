@@ -6,7 +6,7 @@ import argparse
 
 from tinynet.cli.arguments import add_json
 from tinynet.cli.command import FAILED, Command
-from tinynet.cli.output import aligned, print_json
+from tinynet.cli.output import aligned, filled, print_json
 
 
 def _doctor(args: argparse.Namespace) -> int:
@@ -19,7 +19,7 @@ def _doctor(args: argparse.Namespace) -> int:
         print(aligned(facts))
         print()
         for problem in problems:
-            print(f"- {problem}")
+            print(filled(f"- {problem}", "  "))
         if not problems:
             print("No problem found.")
     return FAILED if problems else 0

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from tinynet.cli.arguments import add_data, add_json
+from tinynet.cli.arguments import add_data, add_json, path
 from tinynet.cli.command import Command
 from tinynet.cli.output import print_json
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, metavar="FILE", help="a network that `tinynet train` saved")
+    parser.add_argument("file", type=path, metavar="FILE", help="a network that `tinynet train` saved")
     add_data(parser)
     add_json(parser)
 

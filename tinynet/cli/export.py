@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinynet.cli.arguments import add_json
+from tinynet.cli.arguments import add_json, path
 from tinynet.cli.command import Command
 from tinynet.cli.output import print_json
 from tinynet.errors import InputError
@@ -14,12 +14,12 @@ from tinynet.errors import InputError
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file",
-        type=Path,
+        type=path,
         metavar="FILE",
         help="a network that `tinynet train` saved (or OUT alone, if it has the same name)",
     )
     parser.add_argument(
-        "out", type=Path, nargs="?", metavar="OUT", help="the ONNX file (default: beside FILE, with .onnx as its end)"
+        "out", type=path, nargs="?", metavar="OUT", help="the ONNX file (default: beside FILE, with .onnx as its end)"
     )
     add_json(parser)
 

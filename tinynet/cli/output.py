@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,10 +13,36 @@ from typing import Any
 from tinynet import files
 from tinynet.text import columns
 
+GAP = "   "  # between columns
+
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text as columns."""
-    return "\n".join(columns(rows, "   "))
+    """Return rows of text as columns; a table that is too wide for the terminal in a form that is not.
+
+    Of two columns the second goes on under itself; of more, the header first, each row becomes a list.
+    """
+    lines, width = columns(rows, GAP), _terminal_width()
+    if width is None or max(map(len, lines)) <= width:
+        return "\n".join(lines)
+    if len(rows[0]) == 2:
+        left = max(len(name) for name, _ in rows)
+        return "\n".join(filled(f"{name:{left}}{GAP}{value}", " " * left + GAP) for name, value in rows)
+    (_, *header), *body = rows
+    lists = [[name, *columns([*zip(header, values, strict=True)], GAP)] for name, *values in body]
+    return "\n".join("\n  ".join(lines) for lines in lists)
+
+
+def filled(text: str, indent: str = "") -> str:
+    """Return text in lines of the terminal's width, all but the first indented; for a pipe or file, one line."""
+    width = _terminal_width()
+    if width is None:
+        return text
+    return textwrap.fill(text, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _terminal_width() -> int | None:
+    in_terminal = sys.stdout is not None and sys.stdout.isatty()
+    return shutil.get_terminal_size().columns if in_terminal else None
 
 
 def records(table: Sequence[Sequence[str]]) -> list[dict[str, str]]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
-from typing import NoReturn
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from tinynet import __version__
 from tinynet.cli.command import EXIT_CODES, UNUSABLE, Command
+from tinynet.errors import unknown_name
 
 COMMANDS = (  # in the order of the help; each is the `COMMAND` of the file of that name
     "compare",
@@ -22,6 +26,16 @@ COMMANDS = (  # in the order of the help; each is the `COMMAND` of the file of t
     "completion",
 )
 
+START = """\
+examples:
+  a first look, in seconds
+    tinynet compare --quick
+  one network, and how good it is
+    tinynet train --out bn.safetensors
+    tinynet evaluate bn.safetensors
+  every claim about batch normalization put to the test, on one page
+    tinynet report --quick"""
+
 
 class Parser(argparse.ArgumentParser):
     """Says what is wrong in one line."""
@@ -30,6 +44,18 @@ class Parser(argparse.ArgumentParser):
         """End the program with that line and exit code 2."""
         self.exit(UNUSABLE, f"{self.prog}: {' '.join(message.split())} (try {self.prog} --help)\n")
 
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """End the program with a line about words that no argument takes, and an option that was perhaps meant."""
+        near = [difflib.get_close_matches(word.split("=")[0], self._option_string_actions, n=1) for word in words]
+        hint = f"; did you mean {near[0][0]!r}?" if near[0] else ""
+        self.error(f"unrecognized arguments: {' '.join(words)}{hint}")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Name the nearest choice, as everywhere; argparse itself would list all."""
+        if action.choices is not None and value not in action.choices:
+            kind = "command" if isinstance(action, argparse._SubParsersAction) else "value"
+            raise argparse.ArgumentError(action, str(unknown_name(kind, value, action.choices)))
+
 
 def commands() -> list[Command]:
     """Return every command."""
@@ -37,14 +63,14 @@ def commands() -> list[Command]:
 
 
 def build() -> Parser:
-    """Return the parser; what it gives has the command's name as ``name`` and its function as ``run``."""
+    """Return the parser; what it gives has the command's ``name``, its function ``run`` and its ``own`` parser."""
     parser = Parser(
         prog="tinynet",
         description="Train deep MLPs with and without batch normalization, and show what changed.",
-        epilog=f"{EXIT_CODES}\n\n`tinynet COMMAND --help` has examples of each.",
+        epilog=f"{START}\n\n{EXIT_CODES}\n\n`tinynet COMMAND --help` has examples of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"tinynet {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"tinynet {__version__}")
     parser.set_defaults(parser=parser)  # completion is made from it
     subparsers = parser.add_subparsers(title="commands", required=True, dest="name", metavar="COMMAND")
     for command in commands():
@@ -55,6 +81,18 @@ def build() -> Parser:
             epilog=command.epilog(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        own.set_defaults(run=command.run)
+        own.set_defaults(run=command.run, own=own)
         command.arguments(own)
     return parser
+
+
+def parse(given: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments that a user gave; if there are none, show the help."""
+    parser = build()
+    if not given:
+        parser.print_help(sys.stderr)
+        parser.exit(UNUSABLE)
+    args, unknown = parser.parse_known_args(given)
+    if unknown:
+        args.own.refuse(unknown)
+    return args

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tinynet.cli.arguments import add_json
+from tinynet.cli.arguments import add_json, path
 from tinynet.cli.command import Command
 from tinynet.cli.output import print_json
 from tinynet.errors import InputError
@@ -13,10 +13,10 @@ from tinynet.errors import InputError
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "runs", type=Path, nargs="+", metavar="RUN", help="a history (.csv, .json), or a saved network beside one"
+        "runs", type=path, nargs="+", metavar="RUN", help="a history (.csv, .json), or a saved network beside one"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("curves.png"), metavar="FILE", help="PNG, SVG or PDF (default: %(default)s)"
+        "--out", type=path, default=Path("curves.png"), metavar="FILE", help="PNG, SVG or PDF (default: %(default)s)"
     )
     add_json(parser)
 
@@ -26,11 +26,11 @@ def _plot(args: argparse.Namespace) -> int:
     from tinynet.experiments import results
 
     formats = (".png", ".svg", ".pdf")
-    if args.out.suffix not in formats:
+    if args.out.suffix.lower() not in formats:
         raise InputError(f"{args.out}: the name must end in {', '.join(formats)}")
-    for path in (args.out, *args.runs):
-        if path.is_dir():
-            raise InputError(f"{path}: is a folder; name a file")
+    for file in (args.out, *args.runs):
+        if file.is_dir():
+            raise InputError(f"{file}: is a folder; name a file")
     files.writable_folder(args.out.parent)
     results.plot_histories(args.runs, args.out)
     if args.json:

@@ -8,7 +8,7 @@ from typing import Any
 
 from tinynet.cli import sweeping
 from tinynet.cli.command import Command
-from tinynet.cli.output import aligned, print_json, records
+from tinynet.cli.output import aligned, filled, print_json, records
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +39,7 @@ def _run(args: argparse.Namespace) -> int:
             }
         )
         if not args.json:
-            print(f"{experiment.title}\n\n{aligned(section.table)}\n\n{section.verdict}\n")
+            print(f"{experiment.title}\n\n{aligned(section.table)}\n\n{filled(section.verdict)}\n")
     if args.json:
         print_json({"command": args.command_line, "experiments": found})
     else:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinynet.cli.arguments import add_json, positive
+from tinynet.cli.arguments import add_json, given, path, positive
 from tinynet.cli.command import FAILED
 
 if TYPE_CHECKING:
@@ -21,10 +21,12 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help="the quick form: seconds in place of minutes")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--jobs", type=positive, metavar="N", help="worker processes (default: one a core)")
-    where.add_argument("--scheduler", metavar="ADDRESS", help="a Dask scheduler, in place of processes here")
+    where.add_argument(
+        "--scheduler", type=given, metavar="ADDRESS", help="a Dask scheduler, in place of processes here"
+    )
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path,
         default=Path("tinynet-results"),
         metavar="DIR",
         help="folder for results; finished runs are kept there (default: %(default)s)",

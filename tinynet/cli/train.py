@@ -6,9 +6,9 @@ import argparse
 import functools
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tinynet.cli.arguments import add_json, add_network, positive, seed, settings
+from tinynet.cli.arguments import add_json, add_network, path, positive, seed, settings
 from tinynet.cli.command import INTERRUPTED, Command
 from tinynet.cli.output import one_line, print_json
 from tinynet.errors import InputError
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tinynet.history import History
     from tinynet.network import Network
+    from tinynet.optimizers import SGD
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,19 +30,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of weights and batches (default: 0)")
     parser.add_argument(
         "--out",
-        type=Path,
+        type=path,
         default=Path("net.safetensors"),
         metavar="FILE",
         help="the network; its history goes beside it as .csv (default: %(default)s)",
     )
     parser.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="write there, now and then, all it takes to resume"
+        "--checkpoint", type=path, metavar="FILE", help="write there, now and then, all it takes to resume"
     )
     parser.add_argument(
         "--checkpoint-every", type=positive, metavar="N", help="steps between checkpoints (default: a 20th of all)"
     )
     parser.add_argument(
-        "--resume", type=Path, metavar="FILE", help="go on from a checkpoint, with the settings it holds"
+        "--resume", type=path, metavar="FILE", help="go on from a checkpoint, with the settings it holds"
     )
     add_json(parser)
 
@@ -51,10 +52,14 @@ def _train(args: argparse.Namespace) -> int:
 
     if args.out.is_dir():
         raise InputError(f"{args.out}: is a folder; name a file such as {args.out / 'net.safetensors'}")
+    csv = args.out.with_suffix(".csv")
+    if args.out == csv:
+        raise InputError(f"{csv}: the history goes there; name another file for the network, such as net.safetensors")
     checkpoint = args.resume or args.checkpoint
-    if checkpoint and checkpoint.resolve() == args.out.resolve():
-        raise InputError(f"{checkpoint}: the network goes there (--out); name another file for checkpoints")
-    net, history, go = _resumed(args) if args.resume else _new(args)
+    for taken, by in ((args.out, "network"), (csv, "history")):
+        if checkpoint and checkpoint.resolve() == taken.resolve():
+            raise InputError(f"{checkpoint}: the {by} goes there (--out); name another file for checkpoints")
+    net, optimizer, history, go = _resumed(args) if args.resume else _new(args)
     files.writable_folder(args.out.parent)
     code, unwritten = 0, []
     try:
@@ -66,30 +71,25 @@ def _train(args: argparse.Namespace) -> int:
             raise OSError(one_line(error, checkpoint)) from None
         unwritten.append(one_line(error, checkpoint))
     written: dict[str, Path] = {}
-    for what, write, path in (
-        ("network", net.save, args.out),
-        ("history", history.to_csv, args.out.with_suffix(".csv")),
-    ):
+    for what, write, file in (("network", net.save, args.out), ("history", history.to_csv, csv)):
         try:
-            write(path)
-            written[what] = path
+            write(file)
+            written[what] = file
         except OSError as error:
-            unwritten.append(one_line(error, path))
+            unwritten.append(one_line(error, file))
     go_on = None
     if (code or unwritten) and checkpoint and checkpoint.exists():
         data = ["--data", args.data] if args.data else []
         go_on = shlex.join(["tinynet", "train", "--resume", str(checkpoint), *data, "--out", str(args.out)])
-    if args.json:
-        print_json(_document(history, interrupted=bool(code), written=written, go_on=go_on))
-    else:
-        _print(history, interrupted=bool(code), written=written, go_on=go_on)
+    show = _print_document if args.json else _print
+    show(optimizer.steps, history, interrupted=bool(code), written=written, go_on=go_on)
     if unwritten:
         raise OSError("; ".join(unwritten))
     return code
 
 
-def _new(args: argparse.Namespace) -> tuple[Network, History, Callable[[], object]]:
-    """Return a new network, its history, and what trains it."""
+def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[[], object]]:
+    """Return a new network, its optimizer and history, and what trains it."""
     from tinynet import checkpoint, training
     from tinynet.experiments import runs
     from tinynet.history import History
@@ -97,14 +97,14 @@ def _new(args: argparse.Namespace) -> tuple[Network, History, Callable[[], objec
 
     made = settings(args, args.steps or 1)
     train, test = runs.load_data(args.data)
-    net, history = made.network(train), History()
+    net, optimizer, history = made.network(train), SGD(args.lr, momentum=args.momentum), History()
     checkpoint.describe(net.nodes, net.dtype)  # one that no file can hold is refused before it is trained
     go = functools.partial(
         training.fit,
         net,
         train,
         validation=test,
-        optimizer=SGD(args.lr, momentum=args.momentum),
+        optimizer=optimizer,
         steps=args.steps or (args.epochs or 5) * -(-len(train) // args.batch_size),
         batch_size=args.batch_size,
         seed=args.seed,
@@ -113,18 +113,18 @@ def _new(args: argparse.Namespace) -> tuple[Network, History, Callable[[], objec
         checkpoint=args.checkpoint,
         checkpoint_every=args.checkpoint_every,
     )
-    return net, history, go
+    return net, optimizer, history, go
 
 
-def _resumed(args: argparse.Namespace) -> tuple[Network, History, Callable[[], object]]:
-    """Return a checkpoint's network, its history, and what trains it to its end."""
+def _resumed(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[[], object]]:
+    """Return a checkpoint's network, its optimizer and history, and what trains it to its end."""
     from tinynet import resuming, training
     from tinynet.experiments import runs
 
     _check_beside_resume(args)
     train, test = runs.load_data(args.data)
     run, plan = resuming.reopen(args.resume, train, test)
-    return run.net, run.history, functools.partial(training.go_on, run, plan, progress=True)
+    return run.net, run.optimizer, run.history, functools.partial(training.go_on, run, plan, progress=True)
 
 
 def _check_beside_resume(args: argparse.Namespace) -> None:
@@ -138,21 +138,24 @@ def _check_beside_resume(args: argparse.Namespace) -> None:
             raise InputError(f"--{name.replace('_', '-')}: the checkpoint has its own; beside --resume leave it out")
 
 
-def _print(history: History, *, interrupted: bool, written: dict[str, Path], go_on: str | None) -> None:
+def _print(steps: int, history: History, *, interrupted: bool, written: dict[str, Path], go_on: str | None) -> None:
     if history.diverged:
-        print(f"diverged after {history.steps[-1]} steps: the loss is no longer finite; try a smaller --lr")
-    elif history.steps:
-        accuracy = history.final("validation_accuracy")
-        print(f"{history.steps[-1]} steps, test accuracy {accuracy:.2%}{' (interrupted)' if interrupted else ''}")
+        print(f"diverged after {steps} steps: the loss is no longer finite; try a smaller --lr")
+    else:
+        tested = f", test accuracy {history.final('validation_accuracy'):.2%}" if history.steps else ""
+        when = f" at step {history.steps[-1]}" if history.steps and history.steps[-1] != steps else ""
+        print(f"{steps} steps{' (interrupted)' if interrupted else ''}{tested}{when}")
     if written:
         print(", ".join(f"{what}: {path}" for what, path in written.items()))
     if go_on:
         print(f"go on: {go_on}")
 
 
-def _document(history: History, *, interrupted: bool, written: dict[str, Path], go_on: str | None) -> dict[str, Any]:
-    return {
-        "steps": history.steps[-1] if history.steps else 0,
+def _print_document(
+    steps: int, history: History, *, interrupted: bool, written: dict[str, Path], go_on: str | None
+) -> None:
+    document = {
+        "steps": steps,
         "train_loss": history.final("train_loss"),
         "test_loss": history.final("validation_loss"),
         "test_accuracy": history.final("validation_accuracy"),
@@ -161,6 +164,7 @@ def _document(history: History, *, interrupted: bool, written: dict[str, Path], 
         **{what: str(written[what]) if what in written else None for what in ("network", "history")},
         "go_on": go_on,
     }
+    print_json(document)
 
 
 COMMAND = Command(

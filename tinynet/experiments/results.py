@@ -77,7 +77,7 @@ def plot_histories(runs: Sequence[Path], out: Path) -> None:
     figure, (ax,) = plots.figure()
     plots.curves(histories, ax)
     with files.replacing(out) as temporary:
-        figure.savefig(temporary, format=out.suffix[1:], dpi=120)
+        figure.savefig(temporary, format=out.suffix[1:].lower(), dpi=120)
 
 
 def _read_history(path: Path) -> History:
