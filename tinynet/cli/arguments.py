@@ -89,8 +89,8 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document, for programs")
 
 
-def settings(args: argparse.Namespace, steps: int) -> RunSettings:
-    """Return run settings; those that cannot train are refused before, not after, the training."""
+def settings(args: argparse.Namespace, steps: int, records: int = 50) -> RunSettings:
+    """Return run settings, with so many records over the run; those that cannot train are refused before, not after, the training."""
     from tinynet.experiments import runs
 
     if args.norm == "batch" and args.batch_size < 2:
@@ -107,7 +107,7 @@ def settings(args: argparse.Namespace, steps: int) -> RunSettings:
         steps=steps,
         seed=getattr(args, "seed", 0),
         data=args.data,
-        record_every=max(1, steps // 50),
+        record_every=max(1, steps // records),
     )
     made.sets()
     return made
