@@ -219,6 +219,8 @@ def test_interrupted_before_its_first_record_it_still_tells_its_steps(
     at_step(2, terminate)
     assert cli.main(arguments) == 143
     assert capsys.readouterr().out.startswith("2 steps (interrupted)\nnetwork: ")
+    assert cli.main(["plot", str(tmp_path / "net.csv"), "--out", str(tmp_path / "curves.png")]) == 2
+    assert "net.csv: has no record yet" in capsys.readouterr().err
 
 
 def test_a_callers_own_handler_of_sigterm_stays(

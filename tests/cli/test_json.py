@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import math
+import re
 import statistics
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from tinynet.experiments.runs import RunSettings
 
 SMALL = ["--depth", "2", "--width", "8", "--batch-size", "20"]
 DIVERGING = ["--norm", "none", "--activation", "relu", "--lr", "1e20"]
+PAGE = (Path(__file__).parents[2] / "docs" / "how_to" / "command_line.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| `([a-z]+)` \| (.*) \|$", PAGE.partition("| its document |")[2], re.MULTILINE)
+DOCUMENTED = {name: re.findall(r"`([a-z_]+)`", re.sub(r"\(.*?\)", "", names)) for name, names in ROWS}
 COMMANDS = next(a for a in parser.build()._actions if isinstance(a, argparse._SubParsersAction)).choices
 
 
@@ -35,12 +39,15 @@ def strict(text: str) -> Any:
 def document(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 0) -> Any:
     """Return what the command prints, all of it."""
     assert cli.main([*map(str, arguments), "--json"]) == code
-    return strict(capsys.readouterr().out)
+    printed = strict(capsys.readouterr().out)
+    assert list(printed) == DOCUMENTED[str(arguments[0])]
+    return printed
 
 
 def test_every_command_that_prints_results_has_it() -> None:
     having = {name for name, own in COMMANDS.items() if "--json" in own._option_string_actions}
     assert having == set(COMMANDS) - {"completion"}  # which prints a script
+    assert having == set(DOCUMENTED)
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 
 def settings(args: argparse.Namespace, steps: int, records: int = 50) -> RunSettings:
-    """Return run settings, with so many records over the run; those that cannot train are refused before, not after, the training."""
+    """Return run settings; those that cannot train are refused before, not after, the training."""
     from tinynet.experiments import runs
 
     if args.norm == "batch" and args.batch_size < 2:

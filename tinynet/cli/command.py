@@ -16,7 +16,7 @@ EXIT_CODES = f"""\
 exit codes:
   0    done; also if the reader of a pipe has gone, or a training diverged
   {FAILED}    a run failed, or doctor found a problem
-  {UNUSABLE}    wrong arguments or input, too little memory, or what cannot be written: said in one line
+  {UNUSABLE}    wrong arguments or input, too little memory, or what cannot be written
   {INTERRUPTED}  Ctrl-C; what is finished is kept
   {TERMINATED}  SIGTERM; the same"""
 

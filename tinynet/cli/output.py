@@ -28,7 +28,8 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
         left = max(len(name) for name, _ in rows)
         return "\n".join(filled(f"{name:{left}}{GAP}{value}", " " * left + GAP) for name, value in rows)
     (_, *header), *body = rows
-    lists = [[name, *columns([*zip(header, values, strict=True)], GAP)] for name, *values in body]
+    named = [(name, [pair for pair in zip(header, values, strict=True) if pair[1]]) for name, *values in body]
+    lists = [[name, *columns(pairs, GAP)] for name, pairs in named]
     return "\n".join("\n  ".join(lines) for lines in lists)
 
 

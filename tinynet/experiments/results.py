@@ -83,6 +83,7 @@ def plot_histories(runs: Sequence[Path], out: Path) -> None:
 def _read_history(path: Path) -> History:
     if path.suffix not in (".csv", ".json", ".safetensors"):
         raise InputError(f"{path}: a run is a history (.csv, .json) or a network saved beside one (.safetensors)")
-    if path.suffix == ".json":
-        return History.from_json(path)
-    return History.from_csv(path.with_suffix(".csv"))
+    history = History.from_json(path) if path.suffix == ".json" else History.from_csv(path.with_suffix(".csv"))
+    if not history.steps:
+        raise InputError(f"{path}: has no record yet, as when a training is stopped early; there is nothing to draw")
+    return history
