@@ -40,7 +40,7 @@ def seed(text: str) -> int:
 def given(text: str) -> str:
     """Return the text; an empty one, such as a shell's variable that is not set, is a mistake."""
     if not text:
-        raise argparse.ArgumentTypeError("'' is empty; give a name, or leave the option out")
+        raise argparse.ArgumentTypeError("'' is empty, where a name is needed")
     return text
 
 
