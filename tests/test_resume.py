@@ -359,6 +359,16 @@ def test_what_a_checkpoint_cannot_hold_is_refused_before_training(tmp_path, monk
 # -- files that are not what they should be -------------------------------------------------------------------
 
 
+def test_a_negative_variance_is_refused_before_training(tmp_path):
+    net = network(norm="batch")
+    net.state["batch_norm_1.running_var"][2] = -1
+    with pytest.raises(
+        tn.InputError, match=r"run: batch_norm_1\.running_var\[2\] is -1\.0, and must be .* at least 0"
+    ):
+        tn.fit(net, MOONS, steps=2, checkpoint=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def refused(path):
     with pytest.raises(tn.FileFormatError, match=f"^{path}: ") as error:
         tn.resume(path, MOONS, validation=OTHERS)
@@ -465,6 +475,10 @@ def replace(name, array):
         (
             replace("run.velocity.dense_1.weight", np.zeros((3, 2), "float32")),
             r"run.velocity.dense_1.weight is float32",
+        ),
+        (
+            lambda _, arrays: arrays.update({n: a - 2 for n, a in arrays.items() if n.endswith("running_var")}),
+            ", and must be a finite number of at least 0",
         ),
         (replace("run.recent", [[1.0]]), "not a run that can go on"),
         (replace("run.history.lr", [[1.0]]), "not a history"),

@@ -111,7 +111,7 @@ def save_run(run: Run, plan: Plan) -> None:
     Raises
     ------
     InputError
-        If the run has a layer, loss, optimizer, schedule or generator that a file cannot name.
+        If the run has a layer, loss, optimizer, schedule or generator that a file cannot name, or a negative variance.
     """
     assert plan.checkpoint is not None
     if not plan.data:
@@ -120,6 +120,7 @@ def save_run(run: Run, plan: Plan) -> None:
     content, arrays = settings_of(run, plan), live_arrays(run)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         return
+    checkpoint.check_statistics(plan.checkpoint, arrays, InputError)
     for name in COLUMNS:
         dtype = np.int64 if name == "steps" else np.float64
         arrays[f"run.history.{name}"] = np.array(getattr(run.history, name), dtype)

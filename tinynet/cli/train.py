@@ -75,7 +75,7 @@ def _train(args: argparse.Namespace) -> int:
         try:
             write(file)
             written[what] = file
-        except OSError as error:
+        except (OSError, InputError) as error:  # the one may be written where the other cannot
             unwritten.append(one_line(error, file))
     go_on = None
     if (code or unwritten) and checkpoint and checkpoint.exists():
