@@ -58,7 +58,7 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"layers.activations", "layers.batch_norm", "layers.dense", "layers.dropout", "layers.layer_norm"}
     | {"layers.merge", "layers.softmax"},
     {"layers.base"},
-    {"arrays", "initializers", "kernels.__init__"},
+    {"arrays", "initializers", "kernels.__init__", "settings"},
     {"kernels.activations", "kernels.batch_norm", "kernels.dense", "kernels.layer_norm"}
     | {"kernels.merge", "kernels.sgd", "kernels.softmax"},
     {"kernels.jit"},

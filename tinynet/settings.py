@@ -1,0 +1,89 @@
+"""Settings that a user may assign at any time: checked as in the constructor, and kept as Python's own numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from tinynet.errors import InputError
+
+T = TypeVar("T")
+
+
+class Setting(Generic[T]):
+    """An attribute whose every value goes through a check.
+
+    Parameters
+    ----------
+    check : callable
+        From ``"BatchNorm: eps"``, for an error's message, and what was assigned, to what is kept; it may raise.
+    fixed : bool
+        Whether the attribute cannot change once its layer is built, since arrays depend on it.
+    """
+
+    def __init__(self, check: Callable[[str, Any], T], *, fixed: bool = False) -> None:
+        self.check, self.fixed = check, fixed
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    if TYPE_CHECKING:  # Python itself looks into the instance, where `__set__` keeps the value
+
+        def __get__(self, owner: Any, kind: type | None = None) -> T: ...
+
+    def __set__(self, owner: Any, value: Any) -> None:
+        if self.fixed and owner.dtype is not None:
+            raise InputError(f"{owner.name}: {self.name} cannot change once the layer is built; make a new layer")
+        owner.__dict__[self.name] = self.check(f"{type(owner).__name__}: {self.name}", value)
+
+
+def number(where: str, value: Any) -> float:
+    """Return a finite number."""
+    converted = _float(where, value)
+    if not math.isfinite(converted):
+        raise InputError(f"{where} must be a finite number, not {value}")
+    return converted
+
+
+def not_negative(where: str, value: Any) -> float:
+    """Return a finite number of at least 0."""
+    if not _float(where, value) >= 0:
+        raise InputError(f"{where} must not be negative, not {value}")
+    return number(where, value)
+
+
+def above_0(where: str, value: Any) -> float:
+    """Return a number above 0, which may be infinite."""
+    if not _float(where, value) > 0:
+        raise InputError(f"{where} must be above 0, not {value}")
+    return _float(where, value)
+
+
+def below_1(where: str, value: Any) -> float:
+    """Return a number of at least 0 and below 1."""
+    if not 0 <= _float(where, value) < 1:
+        raise InputError(f"{where} must be at least 0 and below 1, not {value}")
+    return _float(where, value)
+
+
+def whole(where: str, value: Any) -> int:
+    """Return a whole number."""
+    if number(where, value) != int(value):
+        raise InputError(f"{where} must be a whole number, not {value}")
+    return int(value)
+
+
+def flag(where: str, value: Any) -> bool:
+    """Return true or false."""
+    return bool(value)
+
+
+def _float(where: str, value: Any) -> float:
+    """Return Python's own number of the same value: what arithmetic, files and compiled kernels all take."""
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise InputError(f"{where} must be a number, not {value!r}") from None
