@@ -385,6 +385,47 @@ def test_loading_draws_no_weights(tmp_path, monkeypatch):
     np.testing.assert_array_equal(back.params["dense_2.weight"], net.params["dense_2.weight"])
 
 
+@pytest.mark.parametrize(
+    ("init", "named"),
+    [
+        (initializers.normal(0.05), "normal(0.05)"),
+        (initializers.he_normal, "he_normal"),
+        (np.str_("normal(0.5)"), "normal(0.5)"),
+        (lambda rng, fan_in, fan_out: rng.uniform(-1, 1, (fan_in, fan_out)), "custom"),
+    ],
+)
+def test_a_network_whose_initializer_was_a_function_comes_back(tmp_path, init, named):
+    net = tn.mlp(4, [5], 3, init=init, norm="batch", seed=0)
+    net.save(tmp_path / "net")
+    back = tn.load(tmp_path / "net")
+    assert [layer.init for layer in back.layers.values() if isinstance(layer, tn.Dense)] == [named] * 2
+    assert repr(back.layers["dense_1"]) == f"Dense(units=5, bias=False, init={named!r})"
+    for name, array in net.params.items():
+        np.testing.assert_array_equal(back.params[name], array)
+    back.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "net").read_bytes()
+    np.testing.assert_array_equal(back.fold().forward(np.eye(4)), net.fold().forward(np.eye(4)))
+
+
+def test_so_does_a_run_of_it(tmp_path):
+    data = tn.datasets.moons(40, seed=0)
+    made = {"init": lambda rng, fan_in, fan_out: rng.uniform(-1, 1, (fan_in, fan_out)), "seed": 0}
+    straight, stopped = tn.mlp(2, [5], 2, **made), tn.mlp(2, [5], 2, **made)
+    tn.fit(straight, data, epochs=4)
+    tn.fit(stopped, data, epochs=4, checkpoint=tmp_path / "run", callbacks=[StopAfter(2)])
+    resumed, _ = tn.resume(tmp_path / "run", data)
+    for name, array in straight.params.items():
+        np.testing.assert_array_equal(resumed.params[name], array)
+
+
+class StopAfter(tn.Callback):
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step(self, run):
+        run.stop = run.step == self.steps
+
+
 def test_arrays_that_are_missing_or_spare_are_named(saved):
     arrays, metadata = files.read_arrays(saved)
     spare = arrays | {"dense_9.weight": np.zeros(1)}

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import files
+from tinynet import files, initializers
 from tinynet.errors import FileFormatError, InputError
 from tinynet.files import brief
 from tinynet.layers import LAYERS, BatchNorm, Dense, Input, Layer, LayerNorm, Node
@@ -39,7 +39,10 @@ def describe(nodes: Sequence[Node], dtype: np.dtype[Any]) -> dict[str, str]:
         kind = type(node.layer).__name__
         if node.layer is None or LAYERS.get(kind) is not type(node.layer):
             raise InputError(f"{kind}: a file can only name tinynet's own layers")
-        graph.append({"layer": kind, "config": node.layer.config(), "reads": [position[p] for p in node.parents]})
+        config = {
+            name: initializers.CUSTOM if callable(value) else value for name, value in node.layer.config().items()
+        }
+        graph.append({"layer": kind, "config": config, "reads": [position[p] for p in node.parents]})
     return {
         "format": FORMAT,
         "version": VERSION,

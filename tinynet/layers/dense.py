@@ -18,8 +18,9 @@ class Dense(Layer):
         Number of outputs.
     bias : bool
         Whether to add b. Before `BatchNorm` it is redundant: the mean that is taken out takes it along.
-    init : str
-        Initializer of the weight (see `tinynet.initializers`); the bias starts at zero.
+    init : str or callable
+        Initializer of the weight: a name, or a function of a generator, fan_in and fan_out (see
+        `tinynet.initializers`). The bias starts at zero.
 
     Notes
     -----
@@ -34,19 +35,20 @@ class Dense(Layer):
     kind = "dense"
     replayable = True
 
-    def __init__(self, units: int, *, bias: bool = True, init: str = "glorot_uniform") -> None:
+    def __init__(
+        self, units: int, *, bias: bool = True, init: str | initializers.Initializer = "glorot_uniform"
+    ) -> None:
         super().__init__()
         if units < 1:
             raise InputError(f"Dense: needs at least 1 unit, not {units}")
-        self.units, self.bias, self.init = int(units), bool(bias), init
-        initializers.get(init)  # a wrong name is found here, not later
+        self.units, self.bias, self.init = int(units), bool(bias), initializers.check(init)
 
     def output_features(self, *features: int) -> int:  # noqa: D102
         return self.units
 
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
-        weight = initializers.get(self.init)(rng, self.features[0], self.units)
-        self.params = {"weight": np.ascontiguousarray(weight, self.dtype)}
+        weight = initializers.draw(self.init, rng, self.features[0], self.units)
+        self.params = {"weight": np.array(weight, self.dtype, order="C")}
         if self.bias:
             self.params["bias"] = np.zeros(self.units, self.dtype)
 
