@@ -97,7 +97,7 @@ class LastState:
 
 
 def batches_for(net: Network, train: Dataset, size: int, rng: np.random.Generator) -> Batches:
-    """Return mini-batches that lie where the network reads them, none too short for batch normalization."""
+    """Return mini-batches that lie where the network reads them; of one example only without batch normalization."""
     has_batch_norm = any(isinstance(layer, BatchNorm) for layer in net.layers.values())
     return Batches(train, size, rng, net.input_array, at_least=2 if has_batch_norm else 1)
 
