@@ -431,3 +431,102 @@ def test_the_values_of_the_last_training_step_can_be_looked_at():
     np.testing.assert_array_equal(net.layer_input("dense_1"), x)
     np.testing.assert_array_equal(net.layer_input("tanh_1"), net.values["batch_norm_1"])
     assert math.isclose(net.values["batch_norm_1"].mean(), 0, abs_tol=1e-12)
+
+
+# -- arrays stay, values are taken over -----------------------------------------------------------------------
+
+
+def trained_a_bit(net, x):
+    for _ in range(3):
+        net.forward(x, training=True)
+        net.backward(np.ones((len(x), net.outputs), net.dtype))
+        tn.SGD(0.1).step(net.params, net.grads)
+
+
+@pytest.mark.parametrize("role", ["params", "state"])
+def test_the_best_weights_are_put_back_by_an_assignment(role):
+    net = tn.mlp(4, [5], 3, norm="batch", seed=0)
+    x = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    trained_a_bit(net, x)
+    best, live = {name: a.copy() for name, a in getattr(net, role).items()}, dict(getattr(net, role))
+    expected = net.forward(x)
+    if role == "params":
+        before = {name: a.copy() for name, a in net.state.items()}
+        trained_a_bit(net, x)
+        net.state = before
+    else:
+        net.forward(x, training=True)
+    assert np.abs(net.forward(x) - expected).max() > 1e-5
+    setattr(net, role, best)
+    np.testing.assert_array_equal(net.forward(x), expected)
+    assert all(getattr(net, role)[name] is array for name, array in live.items())
+    assert not any(np.shares_memory(best[name], array) for name, array in live.items())
+
+
+def test_a_layers_arrays_too_are_taken_over():
+    net = tn.mlp(4, [5], 3, norm="batch", seed=0)
+    layer, x = net.layers["batch_norm_1"], np.ones((2, 4), "float32")
+    net.forward(x)
+    layer.params = {"gamma": np.zeros(5), "beta": np.full(5, 2.0)}
+    layer.state = {"running_mean": np.zeros(5), "running_var": np.ones(5)}
+    assert (net.params["batch_norm_1.beta"] == 2).all()
+    expected = np.full((2, 5), 2, "float32") @ net.params["dense_2.weight"]
+    np.testing.assert_allclose(net.forward(x), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "params: an array is missing in what is assigned"),
+        ({"dense_1.weight": np.zeros((4, 5))}, "to assign some of them use params.update"),
+        (None, "an array is missing"),
+        ([1, 2], "an array is missing"),
+    ],
+)
+def test_an_assignment_without_all_arrays_is_refused_and_changes_nothing(values, message):
+    net = tn.mlp(4, [5], 3, seed=0)
+    before = {name: a.copy() for name, a in net.params.items()}
+    with pytest.raises(tn.InputError, match=message):
+        net.params = values
+    for name, array in before.items():
+        np.testing.assert_array_equal(net.params[name], array)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(2), np.zeros((3, 4), complex), np.full((3, 4), "x"), None])
+def test_of_several_values_none_is_assigned_if_one_does_not_fit(wrong):
+    net = tn.Sequential([tn.Dense(4), tn.Dense(4)], inputs=3, seed=0)
+    before = {name: a.copy() for name, a in net.params.items()}
+    with pytest.raises(tn.InputError, match=r"dense_1\.weight"):
+        net.params.update({"dense_2.bias": np.ones(4), "dense_1.weight": wrong})
+    for name, array in before.items():
+        np.testing.assert_array_equal(net.params[name], array)
+
+
+def test_two_arrays_may_be_exchanged():
+    net = tn.Sequential([tn.Dense(3, init="he_normal"), tn.Dense(3)], inputs=3, seed=0)
+    one, other = net.params["dense_1.weight"].copy(), net.params["dense_2.weight"].copy()
+    net.params.update({"dense_1.weight": net.params["dense_2.weight"], "dense_2.weight": net.params["dense_1.weight"]})
+    np.testing.assert_array_equal(net.params["dense_1.weight"], other)
+    np.testing.assert_array_equal(net.params["dense_2.weight"], one)
+
+
+def test_no_array_and_no_layer_can_be_put_in_or_out():
+    net = tn.mlp(4, [5], 3, seed=0)
+    with pytest.raises(tn.InputError, match=r"unknown array 'dense_3\.weight'; did you mean"):
+        net.params.setdefault("dense_3.weight", np.zeros(3))
+    with pytest.raises(TypeError):
+        net.layers["dense_1"] = tn.Dense(5)
+    with pytest.raises(tn.InputError, match="dense_1: is in a network, whose arrays stay"):
+        net.layers["dense_1"].build(4)
+
+
+def test_without_the_inputs_gradient_backward_writes_the_same_gradients_and_returns_none():
+    nets = [tn.mlp(4, [5, 6], 3, norm="batch", seed=0, dtype="float64") for _ in range(2)]
+    for k in range(3):
+        x, dy = (np.random.default_rng([k, j]).normal(size=(6, width)) for j, width in enumerate((4, 3)))
+        for net in nets:
+            net.forward(x, training=True)
+        assert nets[0].backward(dy, input_gradient=False) is None
+        assert nets[1].backward(dy).shape == (6, 4)
+        for name, gradient in nets[0].grads.items():
+            np.testing.assert_array_equal(gradient, nets[1].grads[name])

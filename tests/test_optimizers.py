@@ -1,9 +1,11 @@
 import math
+import re
 
 import numpy as np
 import pytest
 
 import tinynet as tn
+from tinynet.arrays import LiveArrays
 
 LR, MOMENTUM, DECAY = 0.3, 0.8, 0.1
 STEPS = 6
@@ -129,3 +131,123 @@ def test_given_the_same_parameters_it_goes_on():
 def test_bad_settings_are_refused_by_name(settings, message):
     with pytest.raises(tn.InputError, match=message):
         tn.SGD(**settings)
+
+
+# -- settings that change, parameters that are frozen ---------------------------------------------------------
+
+
+def quadratic():
+    """Parameters of a made-up network, and their gradients at step k."""
+    params = {name: np.random.default_rng(k).normal(size=(3, 2)) for k, name in enumerate("abc")}
+    return params, lambda k: {name: np.random.default_rng([k, ord(name)]).normal(size=(3, 2)) for name in "abc"}
+
+
+class ByHand:
+    """The recursion of the docstring for one parameter, whose settings are read at each step."""
+
+    def __init__(self, w):
+        self.w, self.v = w.copy(), np.zeros_like(w)
+
+    def step(self, g, lr=LR, momentum=0.0, nesterov=False, l2=0.0, decoupled=0.0):
+        g = g + l2 * self.w
+        self.v = momentum * self.v + g if momentum else np.zeros_like(g)
+        direction = g + momentum * self.v if nesterov else (self.v if momentum else g)
+        self.w = self.w - lr * decoupled * self.w - lr * direction
+
+
+CHANGES = [  # from then on
+    {"momentum": 0.5},
+    {"nesterov": True},
+    {"lr": 0.05},
+    {"nesterov": False, "momentum": np.float32(0.25)},
+    {"momentum": 0},
+    {"momentum": 0.75, "weight_decay": 1},
+    {"decoupled": True, "weight_decay": np.float64(0.5)},
+    {"lr": tn.Constant(0.01), "decoupled": np.bool_(False)},
+]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_an_assigned_setting_counts_from_the_next_step_on(live):
+    arrays, gradients = quadratic()
+    params = LiveArrays(arrays) if live else arrays
+    grads = LiveArrays({name: g.copy() for name, g in gradients(0).items()})
+    twins, optimizer = {name: ByHand(w) for name, w in params.items()}, tn.SGD(LR)
+    now = {"lr": LR, "momentum": 0.0, "nesterov": False, "weight_decay": 0.0, "decoupled": False}
+    for k in range(3 * len(CHANGES)):
+        if k % 3 == 1:
+            for name, value in CHANGES[k // 3].items():
+                setattr(optimizer, name, value)
+                now[name] = value(0) if callable(value) else float(value)
+        grads.update(gradients(k))
+        optimizer.step(params, grads)
+        decay = now["weight_decay"]
+        for name, twin in twins.items():
+            kinds = {"decoupled": decay} if now["decoupled"] else {"l2": decay}
+            twin.step(gradients(k)[name], now["lr"], now["momentum"], now["nesterov"], **kinds)
+            np.testing.assert_allclose(params[name], twin.w, rtol=1e-12, atol=1e-14)
+        assert bool(optimizer.velocity) == (now["momentum"] > 0)
+    assert optimizer.steps == 3 * len(CHANGES)
+
+
+def test_frozen_parameters_stay_and_the_others_go_on_as_if_nothing_had_been_left_out():
+    params, gradients = quadratic()
+    twins = {name: ByHand(w) for name, w in params.items()}
+    schedule = tn.StepDecay(LR, every=2, factor=0.5)
+    optimizer = tn.SGD(schedule, momentum=MOMENTUM, nesterov=True)
+    for k, moving in enumerate(["abc", "a", "a", "bc", "abc", "c", "ab", "abc"]):
+        optimizer.step({name: w for name, w in params.items() if name in moving}, gradients(k))
+        for name in moving:
+            twins[name].step(gradients(k)[name], schedule(k), MOMENTUM, nesterov=True)
+        for name, twin in twins.items():
+            np.testing.assert_allclose(params[name], twin.w, rtol=1e-12, atol=1e-14)
+
+
+def test_clipping_goes_by_the_gradients_of_what_is_moved():
+    params = {"a": np.zeros(2), "b": np.zeros(2)}
+    tn.SGD(1.0, clip_norm=1.0).step({"a": params["a"]}, {"a": np.array([3.0, 4.0]), "b": np.array([1e9, 0])})
+    np.testing.assert_allclose(params["a"], [-0.6, -0.8], rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("momentum", 1.0, "momentum must be at least 0 and below 1, not 1.0"),
+        ("momentum", 0, "nesterov needs a momentum above 0"),
+        ("momentum", "0.9", "momentum must be a number, not '0.9'"),
+        ("weight_decay", -1, "weight_decay must not be negative"),
+        ("weight_decay", math.inf, "weight_decay must be a finite number"),
+        ("clip_norm", 0, "clip_norm must be above 0, not 0"),
+        ("lr", 0, "lr must be a positive number"),
+        ("lr", "fast", "lr must be a number or a schedule"),
+        ("schedule", None, "lr must be a number or a schedule"),
+    ],
+)
+def test_an_assignment_is_refused_as_in_the_constructor_and_changes_nothing(setting, value, message):
+    optimizer = tn.SGD(LR, momentum=0.5, nesterov=True)
+    before = dict(vars(optimizer))
+    with pytest.raises(tn.InputError, match=message):
+        setattr(optimizer, setting, value)
+    assert vars(optimizer) == before
+    with pytest.raises(tn.InputError, match="nesterov needs a momentum"):
+        tn.SGD().nesterov = True
+
+
+@pytest.mark.parametrize(
+    ("params", "grads", "message"),
+    [
+        ({"w": np.ones(2)}, {}, "there is no gradient of w"),
+        ({"w": np.ones(2)}, {"w": np.ones(3)}, "w is float64 (2,), its gradient float64 (3,)"),
+        ({"w": np.ones(2)}, {"w": np.ones(2, "float32")}, "w is float64 (2,), its gradient float32 (2,)"),
+        ({"w": np.ones(2, int)}, {"w": np.ones(2, int)}, "be float32 or float64"),
+        ({"w": np.ones((2, 3)).T}, {"w": np.ones((3, 2))}, "must be C-ordered and writable"),
+    ],
+)
+def test_arrays_that_no_kernel_can_take_are_refused_by_name_before_anything_moves(params, grads, message):
+    optimizer, good = tn.SGD(LR, momentum=0.5), {"a": np.ones(2)}
+    optimizer.step(good, {"a": np.ones(2)})
+    with pytest.raises(tn.InputError, match=re.escape(message)):
+        optimizer.step(params, grads)
+    assert optimizer.steps == 1
+    optimizer.step(good, {"a": np.ones(2)})
+    np.testing.assert_allclose(good["a"], 1 - LR - 1.5 * LR)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -14,20 +15,30 @@ class LiveArrays(dict[str, Array]):
     """Arrays by name; assigning writes into the array that the layer uses, and no name is added or lost."""
 
     def __setitem__(self, name: str, value: Array) -> None:
-        if name not in self:
-            raise unknown_name("array", name, self)
-        if np.shape(value) != self[name].shape:
-            raise ShapeError(f"{name}: has shape {self[name].shape}, got {np.shape(value)}")
-        self[name][...] = value
+        self.update({name: value})
 
     def update(self, *others: Any, **named: Array) -> None:
-        """Assign several arrays."""
-        for name, value in dict(*others, **named).items():
-            self[name] = value
+        """Assign several arrays: all of them or, if one does not fit, none."""
+        values = {name: np.array(value) for name, value in dict(*others, **named).items()}  # they may be our own
+        for name, value in values.items():
+            if name not in self:
+                raise unknown_name("array", name, self)
+            if value.shape != self[name].shape:
+                raise ShapeError(f"{name}: has shape {self[name].shape}, got {value.shape}")
+            if not np.can_cast(value.dtype, self[name].dtype, "same_kind"):
+                raise InputError(f"{name}: holds {self[name].dtype}, got {value.dtype}")
+        for name, value in values.items():
+            self[name][...] = value
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]
         self.update(other)
         return self
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Return an array; none is added."""
+        if name not in self:
+            raise unknown_name("array", name, self)
+        return self[name]
 
     def _fixed(self, *_: Any) -> Any:
         raise InputError("a network's arrays stay with it: assign to them, none can be taken out")
@@ -36,6 +47,23 @@ class LiveArrays(dict[str, Array]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return LiveArrays, (dict(self),)
+
+
+class HasArrays:
+    """What owns `LiveArrays`: an assignment to one of its dicts takes the values over, and the arrays stay."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        known = self.__dict__.get(name)
+        if not isinstance(known, LiveArrays):
+            object.__setattr__(self, name, value)
+            return
+        missing = known.keys() - (value.keys() if isinstance(value, Mapping) else set())
+        if missing:
+            raise InputError(
+                f"{name}: an array is missing in what is assigned ({', '.join(sorted(missing))}); "
+                f"to assign some of them use {name}.update(...)"
+            )
+        known.update(value)
 
 
 def float_dtype(dtype: DType) -> np.dtype[Any]:

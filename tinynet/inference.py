@@ -118,5 +118,5 @@ def _folded(dense: Dense, norm: BatchNorm) -> Dense:
     folded = Dense(dense.units, init="constant(0)").build(*dense.features, dtype=dense.dtype)
     folded.params["weight"][...] = weight * scale
     folded.params["bias"][...] = scale * (bias - mean) + beta
-    folded.init = dense.init
+    vars(folded)["init"] = dense.init
     return folded

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
 from tinynet import checkpoint, inference, interchange, kernels
-from tinynet.arrays import LiveArrays, check_array, float_dtype
+from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.layers import Input, Layer, Node
 from tinynet.machinery.passes import Passes
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class Network:
+class Network(HasArrays):
     """Layers connected in a graph without cycles, from one input to one output.
 
     Parameters
@@ -39,9 +40,10 @@ class Network:
     Attributes
     ----------
     params, grads, state : dict of str to ndarray
-        The layers' own arrays under names such as ``dense_1.weight``; see `Layer`.
-    layers : dict of str to Layer
-        The layers by name, in the order in which they run.
+        The layers' own arrays under names such as ``dense_1.weight``; see `Layer`. An assignment, of one or of all of
+        them, copies the values.
+    layers : mapping of str to Layer
+        The layers by name, in the order in which they run; none can be exchanged.
 
     Raises
     ------
@@ -66,7 +68,7 @@ class Network:
         self.inputs = inputs.input_features
         position = {node: k for k, node in enumerate(self.nodes)}
         self._plan: list[tuple[Layer, tuple[int, ...]]] = []
-        self.layers: dict[str, Layer] = {}
+        self._layers: dict[str, Layer] = {}
 
         # Names and shapes of the whole graph first: if a layer does not fit, no other is touched.
         features, count = [self.inputs], Counter[str]()
@@ -83,7 +85,7 @@ class Network:
                     f"gets {widths} of {self.dtype}"
                 )
             features.append(layer.output_features(*widths))
-            self.layers[layer.name] = layer
+            self._layers[layer.name] = layer
             self._plan.append((layer, sources))
 
         rng = np.random.default_rng(seed)
@@ -96,7 +98,7 @@ class Network:
             turns: tuple[dict[Any, Array], dict[Any, Array]] = {}, {}
             for k, layer in enumerate(self.layers.values()):
                 layer.gradients = turns[k % 2]
-        self._passes = Passes(list(self.layers.values()), self.inputs, self.dtype)
+        self._passes = Passes(list(self.layers.values()), features, self.dtype)
         self.outputs = features[-1]
         self.params, self.grads, self.state = (self._named(role) for role in ("params", "grads", "state"))
 
@@ -104,6 +106,10 @@ class Network:
         return LiveArrays(
             {f"{name}.{key}": a for name, layer in self.layers.items() for key, a in getattr(layer, role).items()}
         )
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:  # noqa: D102 - see the class
+        return MappingProxyType(self._layers)
 
     # -- forward and backward -----------------------------------------------------------------------------
 
@@ -130,17 +136,24 @@ class Network:
         outputs = self.run(x, training)
         return outputs.copy() if training else outputs
 
-    def backward(self, dy: Array) -> Array:
+    @overload
+    def backward(self, dy: Array) -> Array: ...
+
+    @overload
+    def backward(self, dy: Array, *, input_gradient: bool) -> Array | None: ...
+
+    def backward(self, dy: Array, *, input_gradient: bool = True) -> Array | None:
         """Return d loss / dx, (batch, inputs), and write ``grads``; errors as for `Layer.backward`.
 
         Parameters
         ----------
         dy : ndarray (batch, outputs)
             d loss / d output of the last training forward, such as a loss returns it.
+        input_gradient : bool
+            Without it the product that gives d loss / dx is left out, and None returned: for training.
         """
-        dx = self.run_backward(dy, input_gradient=True)
-        assert dx is not None
-        return dx.copy()
+        dx = self.run_backward(dy, input_gradient=input_gradient)
+        return None if dx is None else dx.copy()
 
     def run(self, x: Array, training: bool) -> Array:
         """As `forward`, unchecked, and in training the output is written over by the next batch of its size.

@@ -83,7 +83,7 @@ def squared_gradients(net: Network, dy: Array, *, after: type[Layer]) -> list[fl
     A `Network` hands out the gradient of its input only; a chain's layers can be run back one by one.
     """
     squared = []
-    for layer in reversed(net.layers.values()):
+    for layer in reversed([*net.layers.values()]):
         dy = layer.backward(dy)
         if isinstance(layer, after):
             squared.append(float(np.sum(np.square(dy, dtype=np.float64))))

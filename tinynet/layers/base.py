@@ -10,13 +10,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from tinynet.arrays import LiveArrays, check_array, float_dtype
+from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import InputError, ShapeError
 from tinynet.machinery.recording import Recorder
 from tinynet.typing import Array, DType, Seed
 
 
-class Layer:
+class Layer(HasArrays):
     """One step of a network: ``y = forward(x)``, and ``dx = backward(dy)``.
 
     A layer works alone on arrays, or as part of a `Network`. Arrays are C-ordered ``(batch, features)``.
@@ -36,8 +36,9 @@ class Layer:
     kind: ClassVar[str] = "layer"
     many_inputs: ClassVar[bool] = False  # Add and Concat take several arrays
     # Whether forward and backward do nothing but `call` kernels on arrays from `empty`: a network may then repeat
-    # the calls without the layer. A class that defines its own forward or backward has to say so itself.
+    # the calls without the layer. Each class says so itself, since a subclass may do anything.
     replayable: ClassVar[bool] = False
+    methods: ClassVar[tuple[Any, ...]] = ()  # those that it says so of
 
     def __init__(self) -> None:
         self.name = self.kind
@@ -46,8 +47,8 @@ class Layer:
         self.state: dict[str, Array] = {}
         self.dtype: np.dtype[Any] | None = None  # set when built
         self.features: tuple[int, ...] = ()  # of each input, set when built
-        self.kept: tuple[Any, ...] | None = None  # what the last training forward left for backward
-        self.kept_shape: tuple[int, ...] = ()  # of that forward's output
+        # What the last training forward left for backward: its output's shape, and what its formula needs.
+        self.kept: tuple[tuple[int, ...], tuple[Any, ...]] | None = None
         self.rng: Any = None  # a Generator, of a layer that draws in training: a stream of its own
         self.recorder: Recorder | None = None  # the network's, if the layer is part of one
         self.buffers: dict[tuple[Any, ...], Array] = {}  # in a network: arrays that are reused from step to step
@@ -55,16 +56,19 @@ class Layer:
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        own = vars(cls)
-        if "replayable" not in own and own.keys() & {"forward", "backward", "parameter_gradients"}:
-            cls.replayable = False
+        cls.replayable = vars(cls).get("replayable", False)
+        cls.methods = cls.forward, cls.backward, cls.parameter_gradients
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; what was recorded with the old one is forgotten."""
-        object.__setattr__(self, name, value)
-        recorder = self.__dict__.get("recorder")
-        if recorder and name not in ("kept", "kept_shape"):
-            recorder.clear()
+        super().__setattr__(name, value)
+        if name != "kept" and self.__dict__.get("recorder") is not None:
+            self.recorder.forget()  # type: ignore[union-attr]
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if self.recorder is not None:
+            self.recorder.forget()
 
     # -- what a kind of layer defines ---------------------------------------------------------------------
 
@@ -135,12 +139,13 @@ class Layer:
         ShapeError
             If the layer does not take such inputs.
         """
+        if self.recorder is not None:
+            raise InputError(f"{self.name}: is in a network, whose arrays stay; build a copy()")
         self.output_features(*features)
-        self.features = features
-        self.dtype = float_dtype(dtype)
+        vars(self).update(features=features, dtype=float_dtype(dtype), params={}, state={})
         self.create(np.random.default_rng(seed))
-        self.params, self.state = LiveArrays(self.params), LiveArrays(self.state)
-        self.grads = LiveArrays({name: np.zeros_like(value) for name, value in self.params.items()})
+        grads = {name: np.zeros_like(value) for name, value in self.params.items()}
+        vars(self).update(params=LiveArrays(self.params), state=LiveArrays(self.state), grads=LiveArrays(grads))
         return self
 
     def config(self) -> dict[str, Any]:
@@ -150,12 +155,11 @@ class Layer:
     def copy(self) -> Self:
         """Return an independent layer with the same arrays, outside any network."""
         other = copy.copy(self)
-        other.recorder = None
-        for role in ("params", "grads", "state"):
-            setattr(other, role, LiveArrays({name: value.copy() for name, value in getattr(self, role).items()}))
-        other.rng = copy.deepcopy(self.rng)
-        other.name, other.kept = self.kind, None
-        other.buffers = other.gradients = {}
+        own = {role: getattr(self, role) for role in ("params", "grads", "state")}
+        own = {role: type(arrays)({name: a.copy() for name, a in arrays.items()}) for role, arrays in own.items()}
+        buffers: dict[Any, Array] = {}
+        vars(other).update(own, name=self.kind, rng=copy.deepcopy(self.rng), recorder=None, kept=None)
+        vars(other).update(buffers=buffers, gradients=buffers)
         return other
 
     def call(self, kernel: Callable[..., None], *arguments: Any) -> None:
@@ -181,9 +185,9 @@ class Layer:
 
     def keep(self, y: Array, *needed: Any) -> None:
         """Keep what backward will need of the training forward that returns ``y``."""
-        self.kept, self.kept_shape = needed, y.shape
-        if self.recorder and self.recorder.now is None:  # someone called this layer alone
-            self.recorder.clear()
+        if self.recorder is not None:
+            self.recorder.known.last = None  # the network sets it; else someone called this layer alone
+        self.kept = y.shape, needed
 
     def recall(self, dy: Array) -> tuple[Any, ...]:
         """Return ``dy``, checked, and what the last training forward kept.
@@ -199,11 +203,10 @@ class Layer:
             raise InputError(f"{self.name}: backward needs a forward(x, training=True) before it")
         if type(dy) is not np.ndarray or dy.dtype != self.dtype or not dy.flags.c_contiguous:
             dy = check_array(dy, f"{self.name}: backward", dtype=self.dtype)
-        if dy.shape != self.kept_shape:
-            raise ShapeError(
-                f"{self.name}: backward expects dy of the output's shape {self.kept_shape}, got {dy.shape}"
-            )
-        return dy, *self.kept
+        shape, needed = self.kept
+        if dy.shape != shape:
+            raise ShapeError(f"{self.name}: backward expects dy of the output's shape {shape}, got {dy.shape}")
+        return dy, *needed
 
     def empty(self, role: str, shape: tuple[int, ...], *, reuse: bool = True) -> Array:
         """Return an array to write into: a new one, or inside a network the same one at every step."""
@@ -227,8 +230,7 @@ class Layer:
         return Node(self, nodes)
 
     def __repr__(self) -> str:
-        given = {name: getattr(value, "__name__", repr(value)) for name, value in self.config().items()}
-        settings = ", ".join(f"{name}={text}" for name, text in given.items())
+        settings = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
         return f"{type(self).__name__}({settings})"
 
 

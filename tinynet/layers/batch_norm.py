@@ -5,6 +5,7 @@ import numpy as np
 from tinynet import kernels
 from tinynet.errors import InputError
 from tinynet.layers.base import Layer
+from tinynet.settings import Setting, below_1, not_negative
 from tinynet.typing import Array
 
 
@@ -41,7 +42,7 @@ class BatchNorm(Layer):
     Raises
     ------
     InputError
-        If decay is not in [0, 1), or eps is negative.
+        If decay is not in [0, 1), or eps is negative or not finite.
 
     Examples
     --------
@@ -56,14 +57,11 @@ class BatchNorm(Layer):
 
     kind = "batch_norm"
     replayable = True
+    decay, eps = Setting(below_1), Setting(not_negative)
 
     def __init__(self, *, decay: float = 0.9, eps: float = 1e-5) -> None:
         super().__init__()
-        if not 0 <= decay < 1:
-            raise InputError(f"BatchNorm: decay must be at least 0 and below 1, not {decay}")
-        if not eps >= 0:
-            raise InputError(f"BatchNorm: eps must not be negative, not {eps}")
-        self.decay, self.eps = float(decay), float(eps)
+        self.decay, self.eps = decay, eps
 
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
         features = self.features[0]

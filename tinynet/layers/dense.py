@@ -6,7 +6,19 @@ from tinynet import initializers, kernels
 from tinynet.errors import InputError
 from tinynet.layers.base import Layer
 from tinynet.machinery import blas
+from tinynet.settings import Setting, flag, number, whole
 from tinynet.typing import Array
+
+
+def _units(where: str, units: int) -> int:
+    if number(where, units) < 1:
+        raise InputError(f"Dense: needs at least 1 unit, not {units}")
+    return whole(where, units)
+
+
+def _init(where: str, init: str) -> str:
+    initializers.get(init)  # a wrong name is found here, not later
+    return init
 
 
 class Dense(Layer):
@@ -18,9 +30,8 @@ class Dense(Layer):
         Number of outputs.
     bias : bool
         Whether to add b. Before `BatchNorm` it is redundant: the mean that is taken out takes it along.
-    init : str or callable
-        Initializer of the weight: a name, or a function of a generator, fan_in and fan_out (see
-        `tinynet.initializers`). The bias starts at zero.
+    init : str
+        Initializer of the weight (see `tinynet.initializers`); the bias starts at zero.
 
     Notes
     -----
@@ -34,21 +45,18 @@ class Dense(Layer):
 
     kind = "dense"
     replayable = True
+    units, bias, init = Setting(_units, fixed=True), Setting(flag, fixed=True), Setting(_init, fixed=True)
 
-    def __init__(
-        self, units: int, *, bias: bool = True, init: str | initializers.Initializer = "glorot_uniform"
-    ) -> None:
+    def __init__(self, units: int, *, bias: bool = True, init: str = "glorot_uniform") -> None:
         super().__init__()
-        if units < 1:
-            raise InputError(f"Dense: needs at least 1 unit, not {units}")
-        self.units, self.bias, self.init = int(units), bool(bias), initializers.check(init)
+        self.units, self.bias, self.init = units, bias, init
 
     def output_features(self, *features: int) -> int:  # noqa: D102
         return self.units
 
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
-        weight = initializers.draw(self.init, rng, self.features[0], self.units)
-        self.params = {"weight": np.array(weight, self.dtype, order="C")}
+        weight = initializers.get(self.init)(rng, self.features[0], self.units)
+        self.params = {"weight": np.ascontiguousarray(weight, self.dtype)}
         if self.bias:
             self.params["bias"] = np.zeros(self.units, self.dtype)
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from tinynet.errors import InputError
 from tinynet.layers.base import Layer
+from tinynet.settings import Setting, below_1
 from tinynet.typing import Array
 
 
@@ -21,12 +21,11 @@ class Dropout(Layer):
 
     kind = "dropout"
     replayable = True
+    rate = Setting(below_1)
 
     def __init__(self, rate: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= rate < 1:
-            raise InputError(f"Dropout: rate must be at least 0 and below 1, not {rate}")
-        self.rate = float(rate)
+        self.rate = rate
 
     def create(self, rng: np.random.Generator) -> None:
         """Take a stream of its own, so that the weights drawn are the same with and without dropout."""

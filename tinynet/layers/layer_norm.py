@@ -3,8 +3,8 @@
 import numpy as np
 
 from tinynet import kernels
-from tinynet.errors import InputError
 from tinynet.layers.base import Layer
+from tinynet.settings import Setting, not_negative
 from tinynet.typing import Array
 
 
@@ -27,17 +27,16 @@ class LayerNorm(Layer):
     Raises
     ------
     InputError
-        If eps is negative.
+        If eps is negative or not finite.
     """
 
     kind = "layer_norm"
     replayable = True
+    eps = Setting(not_negative)
 
     def __init__(self, *, eps: float = 1e-5) -> None:
         super().__init__()
-        if not eps >= 0:
-            raise InputError(f"LayerNorm: eps must not be negative, not {eps}")
-        self.eps = float(eps)
+        self.eps = eps
 
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
         features = self.features[0]

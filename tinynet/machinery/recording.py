@@ -1,17 +1,25 @@
-"""What a network remembers of its passes: the kernel calls of each, so that it can replay them."""
+"""What a network remembers of its passes: the kernel calls of each, so that it can replay them.
+
+Whatever happens between two passes, or in the middle of one, a replay must be what the layers would do. Three rules
+see to it. What is assigned to a layer puts away all that was recorded (`Recorder.forget`). A recorded pass is taken
+out to be replayed and put back afterwards: another thread, or a signal's handler, does not find it, and an
+interrupted one is lost, not half done. And it is put back where it was taken from: what was put away meanwhile stays
+away.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tinynet.typing import Array, Call
 
 if TYPE_CHECKING:
     from tinynet.machinery.tape import Tape
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -29,7 +37,9 @@ class Pass:
     gradient : ndarray, optional
         Backward: d loss / d input.
     kept : list
-        What each layer kept for backward.
+        Forward: what each layer kept for backward.
+    backward : dict of bool to Pass
+        Forward: the pass back through it, with and without the gradient of the input.
     """
 
     source: Array | None = None
@@ -37,6 +47,7 @@ class Pass:
     arrays: list[Array] = field(default_factory=list)
     gradient: Array | None = None
     kept: list[Any] = field(default_factory=list)
+    backward: dict[bool, Pass] = field(default_factory=dict)
     tape: Tape | None = None
     made: bool = False  # its calls, by `make`
 
@@ -58,30 +69,60 @@ class Pass:
         self.tape.replay(source)
 
 
-class Recorder(dict[Any, Pass]):
-    """A network's passes, by kind and batch shape. Its layers note their calls here."""
+@dataclass
+class Known:
+    """What was recorded since something was last assigned to a layer.
+
+    Attributes
+    ----------
+    training : dict of int to Pass
+        Training forwards by number of rows.
+    predictions : dict of shape to list of Pass
+        As many as were under way at once.
+    last : Pass, optional
+        The training forward whose arrays the layers hold for backward.
+    kinds : tuple of type, optional
+        The layers' classes; not known at first.
+    promises : tuple, optional
+        What these classes have to be for a replay, if one is possible.
+    """
+
+    training: dict[int, Pass] = field(default_factory=dict)
+    predictions: dict[tuple[int, ...], list[Pass]] = field(default_factory=dict)
+    last: Pass | None = None
+    kinds: tuple[Any, ...] | None = None
+    promises: tuple[Any, ...] | None = None
+
+
+class Recorder:
+    """A network's memory, and where its layers note their calls."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.now: Pass | None = None  # the one that is being recorded
-        self.last: Pass | None = None  # the last training forward
-        self.thread = 0
-        self.lock = threading.Lock()  # two threads may ask one network for predictions
+        self.known = Known()
+        self.noting: dict[int, list[Call] | None] = {}  # by thread
+
+    def forget(self) -> None:
+        """Put away all that was recorded."""
+        self.known = Known()
 
     def note(self, kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Add a call to the pass that is being recorded, if one is."""
-        if self.now is not None and self.thread == threading.get_ident():
-            self.now.calls.append((kernel, arguments))
+        """Add a call to the pass that this thread records, if it records one."""
+        calls = self.noting.get(threading.get_ident())
+        if calls is not None:
+            calls.append((kernel, arguments))
 
-    @contextmanager
-    def recording(self, key: Any, source: Array) -> Iterator[Pass]:
-        """Record a pass; it is remembered if it comes to its end."""
-        self.now, self.thread = Pass(source), threading.get_ident()
+    def through(self, calls: list[Call] | None, run: Callable[..., T], *arguments: Any) -> T:
+        """Return ``run(*arguments)``; what layers call meanwhile is noted in ``calls``, or nowhere."""
+        thread = threading.get_ident()
+        outer = self.noting.get(thread)  # of the pass that a signal's handler interrupts
+        self.noting[thread] = calls
         try:
-            yield self.now
-            self[key] = self.now
+            return run(*arguments)
         finally:
-            self.now = None
+            if outer is None:
+                self.noting.pop(thread, None)
+            else:
+                self.noting[thread] = outer
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Recorder, ()  # a copy of the network records anew, since its arrays are others
