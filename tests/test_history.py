@@ -122,7 +122,10 @@ HEADER = ",".join([*COLUMNS, "diverged"]) + "\n"
         HEADER + "1, 1,1,1,1,0\n",
         HEADER + "1,\u0661,1,1,1,0\n",  # float() takes this Arabic digit
         HEADER + "1,infinity,1,1,1,0\n",
-        HEADER + "1,,1,1,1,0\n",
+        HEADER + ",1,1,1,1,0\n",
+        HEADER + "1,1,1,1,1,\n",
+        HEADER + "1,1;5,1,1,1,0\n",
+        HEADER.replace(",", ";") + "1;1,2,3;1;1;1;0\n",
         HEADER + "1,1,1,1,1,yes\n",
         HEADER + "1,1,1,1,1,1\n2,1,1,1,1,0\n",
         HEADER + "1,1,1,1,1,0,7\n",
@@ -135,6 +138,46 @@ def test_csv_that_is_no_history_is_refused_by_name(tmp_path, content):
     (tmp_path / "bad.csv").write_text(content)
     with pytest.raises(tn.FileFormatError, match=r"bad\.csv: not a history"):
         History.from_csv(tmp_path / "bad.csv")
+
+
+SHEETS = {
+    "as it is written": HEADER + "10,1e-05,nan,nan,inf,0\n20,2.5,0.5,0.25,0.1,1\n",
+    "capital E": HEADER + "10,1E-05,nan,nan,inf,0\n20,2.5E0,0.5,0.25,1E-1,1\n",
+    "a byte-order mark and CRLF": "\ufeff" + HEADER + "10,1E-05,nan,nan,inf,0\r\n20,2.5,0.5,0.25,0.1,1\r\n",
+    "empty for nan": HEADER + "10,1E-05,,,inf,0\n20,2.5,0.5,0.25,0.1,1\n",
+    "R": HEADER + "10,1e-05,NaN,NaN,Inf,0\n20,2.5,0.5,0.25,0.1,1\n",
+    "semicolons": HEADER.replace(",", ";") + "10;1E-05;;;inf;0\n20;2,5;0,5;0,25;0,1;1\n",
+}
+
+
+@pytest.mark.parametrize("kind", SHEETS)
+def test_csv_that_went_through_a_spreadsheet_is_read(tmp_path, kind):
+    (tmp_path / "h.csv").write_bytes(SHEETS[kind].encode())
+    history = History.from_csv(tmp_path / "h.csv")
+    expected = History([10, 20], [1e-5, 2.5], [math.nan, 0.5], [math.nan, 0.25], [math.inf, 0.1], True)
+    assert repr(history) == repr(expected)
+
+
+@pytest.mark.parametrize("write", [History.to_csv, History.to_json])
+def test_lists_of_different_lengths_are_refused_before_anything_is_written(tmp_path, write):
+    path = tmp_path / "h"
+    path.write_text("before")
+    with pytest.raises(
+        tn.InputError, match=r"^History: needs as many entries.*2 of steps, 2 of train_loss, 0 of valid"
+    ):
+        write(History([10, 20], [0.5, 0.75]), path)
+    with pytest.raises(tn.InputError, match="1 of lr"):
+        write(History([10, 20], *[[0.5, 0.75]] * 3, [0.1]), path)
+    assert path.read_text() == "before"
+
+
+def test_a_diverged_run_has_no_accuracy_whatever_its_last_record_says():
+    history = History([10, 20], [1, 1], [1, math.nan], [0.9, 0.098], [0.1, 0.1], diverged=True)
+    assert math.isnan(history.final("validation_accuracy"))
+    assert history.final("train_loss") == 1
+    assert "accuracy" not in str(history)
+    assert history.steps_to(0.9) == 10, "what was recorded before was measured"
+    assert History([10], [1], [1], [0.98], [1], diverged=True).steps_to(0.9) is None
 
 
 def test_bytes_that_are_no_text_are_refused_by_name(tmp_path):

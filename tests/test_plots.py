@@ -65,15 +65,178 @@ def test_every_layer_has_a_line_over_training(ax: Axes) -> None:
     assert labels(ax) == ["layer 1", "layer 4", "layer 7"]
 
 
-def test_percentiles_are_named_on_the_lines(ax: Axes) -> None:
-    plots.percentiles([0, 10], np.array([-1, -1]), np.array([0, 0]), np.array([1, 1]), ax, title="plain")
-    assert [text.get_text() for text in ax.texts] == ["85th percentile", "median", "15th percentile"]
+def test_percentiles_have_names_that_cannot_overprint_even_if_the_lines_do(ax: Axes) -> None:
+    plots.percentiles([0, 10], np.zeros(2), np.zeros(2), np.zeros(2), ax, title="plain")
+    assert labels(ax) == ["85th percentile", "median", "15th percentile"]
+    assert not ax.texts
 
 
-def test_percentiles_are_named_where_the_lines_are_far_apart(ax: Axes) -> None:
-    middle, apart = np.zeros(7), np.array([1.0, 1.5, np.nan, 3.0, 2.0, 2.0, 9.0])  # not at the end: names need room
-    plots.percentiles(range(0, 70, 10), middle - apart, middle, middle + apart, ax)
-    assert {text.xy[0] for text in ax.texts} == {30}
+@pytest.mark.parametrize("draw", [plots.percentiles, plots.gradient_over_training])
+def test_where_a_run_diverged_there_is_a_line_across_that_says_so(ax: Axes, draw: Callable[..., Axes]) -> None:
+    values = [np.ones((2, 1))] if draw is plots.gradient_over_training else [np.ones(2)] * 3
+    draw([0, 10], *values, ax, diverged_at=1_234)
+    assert labels(ax)[-1] == "diverged at step 1,234"
+    assert [line.get_xdata() for line in ax.lines if line.get_label() == labels(ax)[-1]] == [[1234, 1234]]
+
+
+# -- only what was measured, where it was ---------------------------------------------------------------------------
+
+NAN = float("nan")
+
+
+def measured(steps: list[int], accuracies: list[float], *, diverged: bool = False) -> tn.History:
+    n = len(steps)
+    return tn.History(steps, [1.0] * n, [NAN] * n, accuracies, [0.1] * n, diverged)
+
+
+def all_points(ax: Axes) -> set[tuple[float, float]]:
+    return {(float(x), float(y)) for line in ax.lines for x, y in line.get_xydata() if np.isfinite(y)}
+
+
+def median_line(ax: Axes, k: int = 0) -> list[list[float]]:
+    """What is drawn in an arm's colour as wide as a median is."""
+    color = plots.COLORS[k]
+    (line,) = [
+        one for one in ax.lines if one.get_color() == color and one.get_linewidth() > 1 and len(one.get_xdata())
+    ]
+    return line.get_xydata().tolist()
+
+
+def test_runs_with_other_steps_are_each_drawn_at_their_own(ax: Axes) -> None:
+    a, b = measured([100, 200, 300], [0.2, 0.3, 0.4]), measured([10, 20, 30], [0.5, 0.6, 0.7])
+    plots.curves({"arm": [a, b]}, ax)
+    assert all_points(ax) == {(100, 0.2), (200, 0.3), (300, 0.4), (10, 0.5), (20, 0.6), (30, 0.7)}
+    assert labels(ax) == ["arm (2 seeds, a thin line each)"], "there is no step at which both were measured"
+
+
+def test_a_median_is_taken_where_every_run_was_measured_and_a_shorter_run_cuts_none_of_the_others(ax: Axes) -> None:
+    runs = [
+        measured([10, 20, 30], [0.1, 0.2, 0.9]),
+        measured([10, 20], [0.3, 0.4]),
+        measured([10, 20, 40], [0.5, 0.6, 0.7]),
+    ]
+    plots.curves({"arm": runs}, ax)
+    np.testing.assert_allclose(median_line(ax), [[10, 0.3], [20, 0.4]])
+    assert {(30, 0.9), (40, 0.7)} <= all_points(ax)
+    assert labels(ax) == ["arm (3 seeds, a thin line each; line: median where all were measured)"]
+
+
+def test_a_nan_in_one_run_does_not_take_the_others_away(ax: Axes) -> None:
+    plots.curves({"arm": [measured([10, 20, 30], [0.1, NAN, 0.3]), measured([10, 20, 30], [0.2, 0.5, 0.4])]}, ax)
+    np.testing.assert_allclose(median_line(ax), [[10, 0.15], [30, 0.35]])
+    assert (20, 0.5) in all_points(ax)
+
+
+def test_an_accuracy_that_a_diverged_run_says_it_ends_with_is_not_drawn(ax: Axes) -> None:
+    run = measured([10, 20], [0.6, 0.098], diverged=True)
+    plots.curves({"plain": [run]}, ax)
+    assert all_points(ax) == {(10, 0.6), (20, 0.6)}, "the second is the cross"
+    other = plots.figure()[1][0]
+    plots.history(run, other, measure="accuracy")
+    assert 0.098 not in {y for _, y in all_points(other)}
+
+
+def test_an_arm_without_accuracy_is_named_and_a_plot_with_nothing_to_draw_says_so(ax: Axes) -> None:
+    plots.curves({"a": [measured([10], [NAN])], "b": [measured([10], [0.5]), measured([10], [NAN])]}, ax)
+    assert labels(ax) == ["a: no accuracy", "b (one seed)", "b: 1 of 2 runs have no accuracy"]
+    assert not ax.texts
+    assert (10, 0.5) in all_points(ax)
+    assert ax.lines[1].get_marker() == "o", "a line of one point would not be seen"
+    for draw, words in (
+        (lambda axes: plots.curves({"a": [measured([10], [NAN])]}, axes), "no test accuracy to draw"),
+        (lambda axes: plots.curves({}, axes, measure="loss"), "no training loss to draw"),
+        (lambda axes: plots.history(measured([10], [NAN]), axes, measure="accuracy"), "no accuracy to draw"),
+        (lambda axes: plots.history(tn.History(), axes), "no loss to draw"),
+        (lambda axes: plots.lines_with_bands({}, axes, xlabel="x", ylabel="y"), "no y to draw"),
+        (lambda axes: plots.dots({"a": {"b": []}}, axes, ylabel="y"), "no y to draw"),
+    ):
+        axes = plots.figure()[1][0]
+        draw(axes)
+        assert [text.get_text() for text in axes.texts] == [words]
+        axes.figure.draw_without_rendering()
+
+
+def test_the_loss_is_that_of_validation_or_where_there_is_none_of_training(ax: Axes) -> None:
+    run = tn.History([10, 20], [3.0, 2.0], [NAN, 1.0], [NAN, NAN], [0.1, 0.1])
+    plots.curves({"a": [run]}, ax, measure="loss")
+    assert (ax.get_ylabel(), all_points(ax)) == ("validation loss", {(20, 1.0)})
+    other = plots.curves({"a": [measured([10, 20], [0.5, 0.5])]}, plots.figure()[1][0], measure="loss")
+    assert (other.get_ylabel(), all_points(other)) == ("training loss", {(10, 1.0), (20, 1.0)})
+
+
+def test_names_that_begin_with_an_underscore_are_in_the_legend(ax: Axes) -> None:
+    plots.curves({"_a": [measured([10, 20], [0.5, 0.6])], "_b": [measured([10], [0.098], diverged=True)]}, ax)
+    assert [name.lstrip("\u200b") for name in labels(ax)] == ["_a (one seed)", "_b: 1 of 1 runs diverged"]
+    plots.lines_with_bands(
+        {"_a": ([1.0, 2.0], np.ones((1, 2)))}, other := plots.figure()[1][0], xlabel="x", ylabel="y"
+    )
+    assert len(labels(other)) == 1
+    ax.figure.draw_without_rendering()  # the sign before it has a glyph: a missing one would warn
+
+
+def test_a_diverged_run_among_dots_is_a_cross_at_the_bottom_and_not_a_number(ax: Axes) -> None:
+    plots.dots({"kind": {"plain": [0.5, NAN, NAN], "batch norm": [0.9] * 3}}, ax, ylabel="y")
+    crosses = [line for line in ax.lines if line.get_marker() in "XP"]
+    assert [len(line.get_xdata()) for line in crosses] == [2]
+    assert labels(ax) == ["kind: diverged, no value", "kind (dot: one seed, bar: median)"]
+
+
+# -- log axes -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("values", [np.zeros((2, 3)), np.full((2, 3), NAN), -np.ones((2, 3))], ids=["0", "nan", "-1"])
+def test_where_nothing_is_above_zero_a_log_axis_says_so(values: np.ndarray[Any, Any]) -> None:
+    for draw in (
+        lambda axes: plots.gradient_by_layer({"plain": ([1, 2, 3], values)}, axes),
+        lambda axes: plots.gradient_over_training([0, 10], values, axes),
+        lambda axes: plots.lines_with_bands({"a": ([1, 2, 3], values)}, axes, xlabel="x", ylabel="y", logy=True),
+    ):
+        figure, (axes,) = plots.figure()
+        draw(axes)
+        assert [text.get_text() for text in axes.texts] == ["nothing above zero to draw"]
+        figure.draw_without_rendering()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_axes_of_one_scale_of_which_one_has_nothing_above_zero_keep_the_other_as_it_is(first: int) -> None:
+    figure, axes = plots.figure(columns=2)
+    plots.gradient_over_training([0, 10], np.zeros((2, 3)), axes[first])
+    plots.gradient_over_training([0, 10, 20], np.full((3, 3), 1e-3), axes[1 - first])
+    figure.draw_without_rendering()
+    assert axes[1 - first].get_yscale() == "log"
+    assert len(axes[1 - first].get_yticks())
+    assert axes[0].get_xlim() == axes[1].get_xlim() == (0, 20)
+
+
+def test_a_zero_that_was_measured_counts_in_the_median_though_a_log_axis_has_no_place_for_it(ax: Axes) -> None:
+    plots.gradient_by_layer({"plain": ([1, 2], np.array([[0.0, 0.0], [1e-3, 0.0], [1e-2, 1e-2]]))}, ax)
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [1e-3, NAN])
+    other = plots.figure()[1][0]
+    rows = np.array([[0.0], [1e-3], [1e-2]])
+    plots.lines_with_bands({"a": ([1], rows)}, other, xlabel="x", ylabel="y", logy=True)
+    np.testing.assert_array_equal(other.lines[0].get_ydata(), [1e-3])
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("lr0.1", ["lr0.1.png", "lr0.1.svg"]),
+        ("a", ["a.png", "a.svg"]),
+        ("x.png", ["x.png", "x.svg"]),
+        ("x.svg", ["x.png", "x.svg"]),
+        (".png", [".png.png", ".png.svg"]),
+    ],
+)
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_figure_goes_to_the_name_that_is_given_and_the_endings_are_added(
+    tmp_path: Path, name: str, written: list[str], kind: type
+) -> None:
+    figure, _ = plots.figure()
+    assert plots.save(figure, kind(tmp_path / name)) == [tmp_path / w for w in written]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(written)
 
 
 def test_the_legend_of_the_layers_stands_above_their_lines(ax: Axes) -> None:

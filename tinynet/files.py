@@ -9,7 +9,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -109,6 +109,23 @@ def opened(path: str | Path) -> Iterator[tuple[BufferedReader, int]]:
             yield file, about.st_size
     except MemoryError:
         raise FileFormatError(f"{path}: its {about.st_size:,} bytes are too many for this machine's memory") from None
+
+
+def beside(path: str | Path, ending: str, own: Sequence[str] = (".safetensors",)) -> Path:
+    """Return the name of a file that goes with another: the ending is added to the name, which is kept.
+
+    Parameters
+    ----------
+    path : path
+        ``lr0.1`` gives ``lr0.1.csv``.
+    ending : str
+        Such as ``.csv``.
+    own : sequence of str
+        Endings that give way to it, since they are ours: ``net.safetensors`` gives ``net.csv``.
+    """
+    path = Path(path)
+    name = next((path.name.removesuffix(e) for e in own if path.name.endswith(e) and path.name != e), path.name)
+    return path.with_name(name + ending)
 
 
 def brief(content: object) -> str:

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from tinynet import files
-from tinynet.errors import FileFormatError
+from tinynet.errors import FileFormatError, InputError
 
 
 @dataclass
 class History:
     """One entry in each list per record; the lists are of equal length.
+
+    A run *diverged* if a loss was no longer finite, that of a batch or that on the validation set. It ends there, and
+    it has no accuracy: that of its last record is nan, and so is `final`, whatever the network of nan would answer.
+    What was recorded before was measured, and stays. A rule that compares runs says how it counts one that diverged.
 
     Attributes
     ----------
@@ -25,12 +29,12 @@ class History:
         Mean training loss over the batches since the record before, in the loss's own unit; the first loss that was
         not finite, in the last record of a diverged run.
     validation_loss, validation_accuracy : list of float
-        On the whole validation set, in inference mode, the accuracy as a share in [0, 1]; nan without one, and for a
-        diverged run's last record.
+        On the whole validation set, in inference mode, the accuracy as a share in [0, 1]; nan without one. In a
+        diverged run's last record the accuracy is nan, and the loss what it was if validation found it, else nan.
     lr : list of float
         Learning rate of the last of those updates.
     diverged : bool
-        Whether the run ended early because its loss was no longer finite.
+        Whether the run ended because its loss was no longer finite.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -56,13 +60,21 @@ class History:
         accuracy : float
             A share, in [0, 1].
         """
-        for step, reached in zip(self.steps, self.validation_accuracy, strict=True):
+        measured = len(self.steps) - self.diverged
+        for step, reached in list(zip(self.steps, self.validation_accuracy, strict=True))[:measured]:
             if reached >= accuracy:
                 return step
         return None
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a row a record; a diverged run has a last column that says so."""
+        """Write a row a record; a diverged run has a last column that says so.
+
+        Raises
+        ------
+        InputError
+            Before anything is written, if the lists are of different lengths.
+        """
+        self._check_lengths()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([*COLUMNS, "diverged"])
@@ -73,10 +85,15 @@ class History:
 
     @classmethod
     def from_csv(cls, path: str | Path) -> Self:
-        """Read what `to_csv` wrote; raise FileFormatError if it is something else."""
+        """Read what `to_csv` wrote, also after a spreadsheet; raise FileFormatError if it is something else.
+
+        A spreadsheet may write a byte-order mark, ``1E-05``, nothing for nan, and semicolons with decimal commas.
+        """
         content: dict[str, list[int | float | str]] = {name: [] for name in COLUMNS}
         diverged = False
-        reader = csv.reader(io.StringIO(files.read_text(path), newline=""), strict=True)
+        table = files.read_text(path).removeprefix("\ufeff")
+        semicolons = table.startswith(f"{COLUMNS[0]};")  # then a comma is a decimal one
+        reader = csv.reader(io.StringIO(table, newline=""), strict=True, delimiter=";" if semicolons else ",")
         try:
             header = next(reader, [])
             if header != [*COLUMNS, "diverged"]:
@@ -85,14 +102,15 @@ class History:
                 if len(row) != len(header) or row[-1] not in ("0", "1") or diverged:
                     raise ValueError(f"line {reader.line_num} is {files.brief(','.join(row))!r}")
                 for name, text in zip(COLUMNS, row, strict=False):
-                    content[name].append(_parsed(text))
+                    content[name].append(_parsed(text.replace(",", ".") if semicolons else text))
                 diverged = row[-1] == "1"
         except (ValueError, csv.Error) as error:
             raise FileFormatError(f"{path}: not a history in CSV ({files.brief(error)})") from None
         return cls.from_dict(content | {"diverged": diverged}, str(path))
 
     def to_json(self, path: str | Path) -> None:
-        """Write one object of lists."""
+        """Write one object of lists; raise InputError as `to_csv` does."""
+        self._check_lengths()
         files.write_json(path, asdict(self))
 
     @classmethod
@@ -125,15 +143,22 @@ class History:
             raise FileFormatError(f"{where}: its lists are of different lengths")
         return history
 
+    def _check_lengths(self) -> None:
+        lengths = {name: len(getattr(self, name)) for name in COLUMNS}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{count} of {name}" for name, count in lengths.items())
+            raise InputError(f"History: needs as many entries in each list, nan where there is none; it has {found}")
+
     def final(self, name: str) -> float:
-        """Return the last entry of a column, nan if there is no record.
+        """Return the last entry of a column; nan if there is no record, and for the accuracy of a diverged run.
 
         Parameters
         ----------
         name : {"steps", "train_loss", "validation_loss", "validation_accuracy", "lr"}
         """
         column = getattr(self, name)
-        return float(column[-1]) if column else math.nan
+        without = not column or (self.diverged and name == "validation_accuracy")
+        return math.nan if without else float(column[-1])
 
     # -- to look at ---------------------------------------------------------------------------------------
 
@@ -164,12 +189,12 @@ class History:
 COLUMNS = ("steps", "train_loss", "validation_loss", "validation_accuracy", "lr")
 
 NOT_FINITE = ("nan", "inf", "-inf")  # words in JSON, which has no such numbers
-PLAIN = re.compile(r"-?\d+(\.\d+)?(e[-+]\d+)?", re.ASCII)  # float() alone takes "2_3" for 23
+PLAIN = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)  # float() alone takes "2_3" for 23
 
 
 def _parsed(text: str) -> int | float | str:
-    if text in NOT_FINITE:
-        return text
+    if text.lower() in ("", *NOT_FINITE):  # a spreadsheet leaves a cell empty, R writes NaN and Inf
+        return text.lower() or "nan"
     if not PLAIN.fullmatch(text):
         raise ValueError(f"{files.brief(text)!r} is not a number")
     return int(text) if len(text) < 20 and text.isdigit() else float(text)

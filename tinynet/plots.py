@@ -24,6 +24,7 @@ from tinynet.typing import Array
 
 HALO = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}  # under text on lines
 FEW = 30  # records: each has a mark
+SHY = "\u200b"  # takes no room; a legend leaves out names that begin with "_"
 DECADES = 2  # of losses that ask for a log axis
 
 
@@ -42,58 +43,150 @@ class Recorded(Protocol):
     def diverged(self) -> bool: ...  # noqa: D102
 
 
-def _band(ax: Axes, x: Sequence[int], rows: Array, k: int, label: str) -> None:
-    """Draw the median of the rows and a band over all of them, in the k-th colour and line style."""
-    color = COLORS[k % len(COLORS)]
-    ax.plot(x, np.median(rows, axis=0), LINES[k % len(LINES)], color=color, label=label)
+def _band(ax: Axes, x: Sequence[float], rows: Array, k: int, label: str, *, log: bool = False, mark: str = "") -> None:
+    """Draw the median of the rows that are known at each x and a band over them, in the k-th colour and line style."""
+    low, middle, high = _spread(rows)
+    color, mark = COLORS[k % len(COLORS)], "o" if len(x) == 1 else mark
+    middle = positive(middle) if log else middle
+    ax.plot(x, middle, LINES[k % len(LINES)], color=color, marker=mark, label=_shown(label))
     if len(rows) > 1:
-        ax.fill_between(x, rows.min(axis=0), rows.max(axis=0), color=color, alpha=0.2, linewidth=0)
+        ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+
+
+def _spread(rows: Array) -> tuple[Array, Array, Array]:
+    """Return smallest, median and largest of each column's known values; nan where there is none."""
+    columns = [column[~np.isnan(column)] for column in np.asarray(rows).T]
+    low, middle, high = (
+        np.array([f(column) if len(column) else np.nan for column in columns]) for f in (np.min, np.median, np.max)
+    )
+    return low, middle, high
+
+
+def _shown(name: str) -> str:
+    """Return the name as a label that is in the legend even if it begins with ``_``."""
+    return SHY + name if name.startswith("_") else name
+
+
+def _say(ax: Axes, words: str) -> None:
+    """Write on axes that nothing is drawn on them, and why."""
+    style: Any = {"ha": "center", "va": "center", "bbox": HALO, "parse_math": False}
+    ax.text(0.5, 0.5, words, transform=ax.transAxes, **style)
+
+
+def _log(ax: Axes, *drawn: Array) -> None:
+    """Make y a log axis if anything of what is drawn has a place on it, else say that nothing has."""
+    if any((np.isfinite(values) & (np.asarray(values) > 0)).any() for values in drawn):
+        ax.set_yscale("log")
+        return
+    _say(ax, "nothing above zero to draw")
+    if ax.get_yscale() != "log":  # as it is if axes beside these, of the same scale, have something to draw
+        ax.set_yticks([])
+
+
+def _legend(ax: Axes, **style: Any) -> None:
+    """Add a legend, where there is most room, if there is anything to name."""
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(**{"loc": "best", **style})
 
 
 def _crosses(ax: Axes, x: Sequence[float], y: Sequence[float], k: int, color: str, label: str) -> None:
     """Draw the k-th kind of crosses: upright or not, full or hollow."""
     fill = color if k % 4 < 2 else "white"
     style: Any = {"color": color, "markerfacecolor": fill, "markersize": 14, "clip_on": False}
-    ax.plot(x, y, "XP"[k % 2], label=label, zorder=3, **style)
+    ax.plot(x, y, "XP"[k % 2], label=_shown(label), zorder=3, **style)
 
 
-def _band_note(runs: int) -> str:
-    return f"line: median, band: all {runs} seeds" if runs > 1 else "one seed"
+def _band_note(runs: int, *, missing: bool = False) -> str:
+    seeds = f"all of up to {runs} seeds" if missing else f"all {runs} seeds"
+    return f"line: median, band: {seeds}" if runs > 1 else "one seed"
 
 
 @styled()
-def curves(arms: Mapping[str, Sequence[Recorded]], ax: Axes | None = None, *, title: str = "Convergence") -> Axes:
+def curves(
+    arms: Mapping[str, Sequence[Recorded]],
+    ax: Axes | None = None,
+    *,
+    measure: Literal["accuracy", "loss"] = "accuracy",
+    title: str = "Convergence",
+) -> Axes:
     """Draw test accuracy against steps, one line an arm with a band over its runs; a diverged run ends in a cross.
 
     Parameters
     ----------
     arms : mapping of str to sequence of History
-        The runs of each arm.
+        The runs of each arm. Nothing is drawn at a step at which it was not measured: median and band are of the
+        steps at which every run of the arm was; where runs were measured at other steps too, or stopped earlier,
+        each has a thin line of its own besides.
     ax : Axes, optional
+    measure : {"accuracy", "loss"}
+        The loss is that on the validation set, or in training if no run has one of validation; on a log axis if it
+        goes through more than two powers of ten.
     title : str
     """
     ax = axes_or_new(ax)
+    column = "validation_accuracy"
+    if measure == "loss":
+        tested = any(map(math.isfinite, (v for runs in arms.values() for h in runs for v in h.validation_loss)))
+        column = "validation_loss" if tested else "train_loss"
+    drawn: list[float] = []
     for k, (name, histories) in enumerate(arms.items()):
-        whole = [h for h in histories if not h.diverged and h.steps]
-        color = COLORS[k % len(COLORS)]
-        if whole:
-            records = min(len(h.steps) for h in whole)  # an interrupted run has fewer
-            rows = np.array([h.validation_accuracy[:records] for h in whole])
-            label = name if len(arms) > 4 else f"{name} ({_band_note(len(whole))})"
-            _band(ax, whole[0].steps[:records], rows, k, label)
-        diverged = [h for h in histories if h.diverged]
-        for h in diverged:
-            ax.plot(h.steps[:-1], h.validation_accuracy[:-1], LINES[k % len(LINES)], color=color, alpha=0.6)
-        if diverged:
-            ends = [h.steps[-1] for h in diverged]
-            last = [h.validation_accuracy[-2] if len(h.steps) > 1 else 0.0 for h in diverged]
-            label = f"{name}: {len(diverged)} of {len(histories)} runs diverged"
-            _crosses(ax, ends, last, k, color, label)
-    ax.set(xlabel="step (one update each)", ylabel="test accuracy", title=title, ylim=(0, 1))
+        style: Any = {"linestyle": LINES[k % len(LINES)], "color": COLORS[k % len(COLORS)]}
+        measured = [_measured(h, column) for h in histories]
+        drawn += [value for points in measured for value in points.values()]
+        whole = [points for h, points in zip(histories, measured, strict=True) if points and not h.diverged]
+        steps = sorted(set.intersection(*map(set, whole))) if whole else []
+        apart = [points for points in whole if len(points) > len(steps)]
+        for points in apart:
+            mark = "o" if len(points) == 1 else ""
+            ax.plot([*points], [*points.values()], linewidth=1, marker=mark, alpha=0.6, **style)
+        note = _band_note(len(whole)) if not apart else f"{len(whole)} seeds, a thin line each"
+        if apart and steps:
+            note += "; line: median where all were measured"
+        label = name if len(arms) > 4 and not apart else f"{name} ({note})"
+        if steps:
+            _band(ax, steps, np.array([[points[step] for step in steps] for points in whole]), k, label)
+        elif whole:
+            ax.plot([], [], label=_shown(label), **style)
+        lost = [(h, points) for h, points in zip(histories, measured, strict=True) if h.diverged]
+        for _, points in lost:
+            ax.plot([*points], [*points.values()], alpha=0.6, **style)
+        if lost:
+            ends = [h.steps[-1] if h.steps else 0 for h, _ in lost]
+            last = [[*points.values()][-1] if points else 0.0 for _, points in lost]
+            label = f"{name}: {len(lost)} of {len(histories)} runs diverged"
+            _crosses(ax, ends, last, k, COLORS[k % len(COLORS)], label)
+        if len(whole) + len(lost) < len(histories):
+            without = len(histories) - len(whole) - len(lost)
+            which = "" if without == len(histories) else f"{without} of {len(histories)} runs have "
+            ax.plot([], [], label=_shown(f"{name}: {which}no {measure}"), **style)
+    known = {"validation_accuracy": "test accuracy", "validation_loss": "validation loss"}
+    words = known.get(column, "training loss")
+    ax.set(xlabel="step (one update each)", ylabel=words, title=title)
     ax.set_xlim(left=0)
-    ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    ax.legend(loc="best")
+    ax.locator_params(axis="x", integer=True)
+    if measure == "accuracy":
+        ax.set_ylim(0, 1)
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    else:
+        _log_if_wide(ax, drawn)
+    if not drawn:
+        _say(ax, f"no {words} to draw")
+        ax.update_datalim([(step, 0.0) for runs in arms.values() for h in runs for step in h.steps], updatey=False)
+    _legend(ax)
     return ax
+
+
+def _measured(history: Recorded, column: str) -> dict[int, float]:
+    """Return what was measured of a run, by step; a diverged run's last record has no accuracy."""
+    values = getattr(history, column)
+    if history.diverged and column == "validation_accuracy":
+        values = values[:-1]
+    return {step: value for step, value in zip(history.steps, values, strict=False) if math.isfinite(value)}
+
+
+def _log_if_wide(ax: Axes, drawn: Sequence[float]) -> None:
+    if drawn and 0 < 10**DECADES * min(drawn) < max(drawn):
+        ax.set_yscale("log")
 
 
 @styled()
@@ -111,13 +204,13 @@ def history(
     title : str
     """
     ax = axes_or_new(ax)
-    lines = {"validation accuracy": (1, run.validation_accuracy)}  # in the same style as the validation loss
+    lines = {"validation accuracy": (1, "validation_accuracy")}  # in the same style as the validation loss
     if measure == "loss":
-        lines = {"training loss": (0, run.train_loss), "validation loss": (1, run.validation_loss)}
+        lines = {"training loss": (0, "train_loss"), "validation loss": (1, "validation_loss")}
     drawn: list[float] = []
     ends: list[tuple[float, float]] = []
     for label, (k, column) in lines.items():
-        known = [(step, value) for step, value in zip(run.steps, column, strict=True) if math.isfinite(value)]
+        known = [*_measured(run, column).items()]
         if known:
             steps, values = zip(*known, strict=True)
             mark = "o" if len(known) <= FEW else ""
@@ -129,13 +222,16 @@ def history(
         _crosses(ax, last, at, 0, "black", f"diverged at step {run.steps[-1]}")
     ax.set(xlabel="step (one update each)", ylabel=measure, title=title)
     ax.set_xlim(left=0)
+    ax.locator_params(axis="x", integer=True)
     if measure == "accuracy":
         ax.set_ylim(0, 1)
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    elif drawn and 0 < 10**DECADES * min(drawn) < max(drawn):
-        ax.set_yscale("log")
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="best")
+    else:
+        _log_if_wide(ax, drawn)
+    if not drawn:
+        _say(ax, f"no {measure} to draw")
+        ax.update_datalim([(step, 0.0) for step in run.steps], updatey=False)
+    _legend(ax)
     return ax
 
 
@@ -154,17 +250,24 @@ def gradient_by_layer(
     """
     ax = axes_or_new(ax)
     for k, (name, (layers, gradients)) in enumerate(arms.items()):
-        _band(ax, layers, positive(gradients), k, f"{name} ({_band_note(len(gradients))})")
+        _band(ax, layers, gradients, k, f"{name} ({_band_note(len(gradients))})", log=True)
     ax.set(xlabel="hidden layer (1 is next to the data)", ylabel="gradient, RMS per weight", title=title)
-    ax.set_yscale("log")
+    _log(ax, *(gradients for _, gradients in arms.values()))
     layers = next(iter(arms.values()))[0]
     ax.set_xticks(layers if len(layers) <= 12 else np.linspace(layers[0], layers[-1], 11).round().astype(int))
-    ax.legend(loc="best")
+    _legend(ax)
     return ax
 
 
 @styled()
-def gradient_over_training(steps: Sequence[int], gradients: Array, ax: Axes | None = None, *, title: str = "") -> Axes:
+def gradient_over_training(
+    steps: Sequence[int],
+    gradients: Array,
+    ax: Axes | None = None,
+    *,
+    title: str = "",
+    diverged_at: int | None = None,
+) -> Axes:
     """Draw every hidden layer's gradient over training on a log axis, from dark (first layer) to light (last).
 
     Parameters
@@ -174,24 +277,44 @@ def gradient_over_training(steps: Sequence[int], gradients: Array, ax: Axes | No
         Root mean square per weight.
     ax : Axes, optional
     title : str
+    diverged_at : int, optional
+        The step at which the run diverged: there a line across says so.
     """
     ax = axes_or_new(ax)
     layers = gradients.shape[1]
     shades = mpl.colormaps["viridis"](np.linspace(0, 0.9, layers))
     for k in range(layers):
         named = k in (0, layers // 2, layers - 1)
-        ax.plot(steps, positive(gradients[:, k]), color=shades[k], label=f"layer {k + 1}" if named else None)
+        mark = "o" if len(steps) == 1 else ""
+        label = f"layer {k + 1}" if named else None
+        ax.plot(steps, positive(gradients[:, k]), color=shades[k], marker=mark, label=label)
     ax.set(xlabel="step", ylabel="gradient, RMS per weight", title=title)
-    ax.set_yscale("log")
-    ax.margins(x=0, y=0.15)  # above the lines, which may fill all the rest, is room for the legend
-    ax.legend(loc="upper center", ncols=3, columnspacing=1)
-    ax.label_outer()
+    ax.update_datalim(np.column_stack([steps, np.ones(len(steps))]), updatey=False)  # also where nothing is drawn
+    _log(ax, gradients)
+    _over_training(ax, diverged_at)
     return ax
+
+
+def _over_training(ax: Axes, diverged_at: int | None) -> None:
+    """Finish a panel over steps: where the run diverged, and a legend above the lines, which may fill all the rest."""
+    if diverged_at is not None:
+        ax.axvline(diverged_at, color="black", linestyle=":", label=f"diverged at step {diverged_at:,}")
+    ax.margins(x=0, y=0.25)
+    ax.locator_params(axis="x", integer=True)
+    _legend(ax, loc="upper center", ncols=2, columnspacing=1)
+    ax.label_outer()
 
 
 @styled()
 def percentiles(
-    steps: Sequence[int], p15: Array, p50: Array, p85: Array, ax: Axes | None = None, *, title: str = ""
+    steps: Sequence[int],
+    p15: Array,
+    p50: Array,
+    p85: Array,
+    ax: Axes | None = None,
+    *,
+    title: str = "",
+    diverged_at: int | None = None,
 ) -> Axes:
     """Draw the 15th, 50th and 85th percentile over training.
 
@@ -201,23 +324,19 @@ def percentiles(
     p15, p50, p85 : ndarray (measurements,)
     ax : Axes, optional
     title : str
+    diverged_at : int, optional
+        The step at which the run diverged: there a line across says so.
     """
     ax = axes_or_new(ax)
-    room = np.minimum(p85 - p50, p50 - p15)[: len(steps) // 2 + 1]
-    widest = int(np.argmax(np.nan_to_num(room)))  # there the names stand clear of the lines
     for values, line, color, label in (
         (p85, "--", COLORS[1], "85th percentile"),
         (p50, "-", "black", "median"),
         (p15, "-.", COLORS[0], "15th percentile"),
     ):
-        ax.plot(steps, values, line, color=color, label=label)
-        ax.annotate(
-            label, (steps[widest], values[widest]), (0, 12), textcoords="offset points", color=color, bbox=HALO
-        )
+        ax.plot(steps, values, line, color=color, marker="o" if len(steps) == 1 else "", label=label)
     ax.fill_between(steps, p15, p85, color="black", alpha=0.07, linewidth=0)
-    ax.margins(y=0.12)  # room for the topmost name
     ax.set(xlabel="step", ylabel="input of the activation", title=title)
-    ax.label_outer()
+    _over_training(ax, diverged_at)
     return ax
 
 
@@ -245,7 +364,7 @@ def lines_with_bands(
     Parameters
     ----------
     arms : mapping of str to (x, array (runs, x))
-        A nan is a run that is missing there; a line has a gap where all are.
+        A nan is a run that was not measured there, and is in neither median nor band; a line has a gap where none was.
     ax : Axes, optional
     xlabel, ylabel, title : str
     logx, logy : bool
@@ -259,29 +378,30 @@ def lines_with_bands(
     """
     ax = axes_or_new(ax)
     ax.set_xscale("log" if logx else "linear")
-    ax.set_yscale("log" if logy else "linear")
+    drawn = [rows for _, rows in arms.values()] + [np.asarray(y) for _, y in (theory or {}).values()]
+    if logy:
+        _log(ax, *drawn)
     for k, (label, (x, y)) in enumerate((theory or {}).items()):
-        ax.plot(x, y, LINES[(k + 1) % len(LINES)], color="black", linewidth=1.5, label=label)
+        ax.plot(x, y, LINES[(k + 1) % len(LINES)], color="black", linewidth=1.5, label=_shown(label))
     colors: dict[str, str] = {}
     for k, (name, (x, rows)) in enumerate(arms.items()):
         colors[name] = COLORS[k % len(COLORS)]
-        columns = [column[~np.isnan(column)] for column in (positive(rows) if logy else rows).T]
-        low, middle, high = (
-            np.array([f(column) if len(column) else np.nan for column in columns]) for f in (np.min, np.median, np.max)
-        )
+        note = _band_note(len(rows), missing=bool(np.isnan(rows).any()))
         if points:
-            note = _band_note(len(rows)).replace("line:", "point:").replace("band:", "bar:")
+            low, middle, high = _spread(rows)
+            middle = positive(middle) if logy else middle
+            note = note.replace("line:", "point:").replace("band:", "bar:")
             style: Any = {"fmt": "os^D"[k % 4], "markersize": 10, "capsize": 6, "color": colors[name]}
-            ax.errorbar(x, middle, [middle - low, high - middle], label=f"{name} ({note})", **style)
-            continue
-        line, color = LINES[k % len(LINES)], colors[name]
-        ax.plot(x, middle, line, color=color, label=f"{name} ({_band_note(len(rows))})", marker="o")
-        ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
+            ax.errorbar(x, middle, [middle - low, high - middle], label=_shown(f"{name} ({note})"), **style)
+        else:
+            _band(ax, x, rows, k, f"{name} ({note})", log=logy, mark="o")
     for label, (x, y) in (crosses or {}).items():
         own = next((k for k, name in enumerate(arms) if label.startswith(name)), None)
         _crosses(ax, x, y, own or 0, "black" if own is None else COLORS[own % len(COLORS)], label)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    ax.legend(loc="best")
+    if not logy and not crosses and not any(np.isfinite(values).any() for values in drawn):
+        _say(ax, f"no {ylabel} to draw")
+    _legend(ax)
     return ax
 
 
@@ -300,7 +420,8 @@ def dots(
     Parameters
     ----------
     groups : mapping of str to mapping of str to sequence of float
-        Kind (such as train and test), then arm: one value a run; one that is not finite is not drawn.
+        Kind (such as train and test), then arm: one value a run. One that is not finite, as of a run that diverged,
+        is a cross at the bottom.
     ax : Axes, optional
     ylabel, xlabel, title : str
     percent : bool
@@ -308,21 +429,29 @@ def dots(
     """
     ax = axes_or_new(ax)
     names = list(dict.fromkeys(name for arms in groups.values() for name in arms))
+    crossed: set[int] = set()  # kinds whose cross is in the legend
     for k, (kind, arms) in enumerate(groups.items()):
         color, label = COLORS[k % len(COLORS)], f"{kind} (dot: one seed, bar: median)"
         for name, runs in arms.items():
             values, middle = [v for v in runs if np.isfinite(v)], names.index(name)
+            if gone := len(runs) - len(values):
+                where = np.full(gone, middle) + np.linspace(-0.12, 0.12, gone) * (gone > 1)
+                style: Any = {"color": color, "markersize": 12, "clip_on": False, "linestyle": ""}
+                style["label"] = "" if k in crossed else _shown(f"{kind}: diverged, no value")
+                ax.plot(where, np.full(gone, 0.02), "XP"[k % 2], transform=ax.get_xaxis_transform(), **style)
+                crossed.add(k)
             if values:
                 x = middle + np.linspace(-0.12, 0.12, len(values)) * (len(values) > 1)
-                ax.plot(x, values, "os^D"[k % 4], color=color, alpha=0.7, markersize=10, label=label)
+                ax.plot(x, values, "os^D"[k % 4], color=color, alpha=0.7, markersize=10, label=_shown(label))
                 ax.hlines(float(np.median(values)), middle - 0.3, middle + 0.3, color=color, linewidth=4)
                 label = ""
     ax.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=13)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title, xlim=(-0.6, len(names) - 0.4))
     if percent:
         ax.yaxis.set_major_formatter(PercentFormatter(1.0))
-    if ax.get_legend_handles_labels()[0]:
-        ax.legend(loc="best")
+    if not ax.get_legend_handles_labels()[0]:
+        _say(ax, f"no {ylabel} to draw")
+    _legend(ax)
     return ax
 
 

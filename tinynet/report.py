@@ -57,7 +57,13 @@ class Section:
 
 
 def write(
-    path: Path, *, title: str, sections: Sequence[Section], summary: Table = (), lab: dict[str, Any] | None = None
+    path: Path,
+    *,
+    title: str,
+    sections: Sequence[Section],
+    summary: Table = (),
+    lab: dict[str, Any] | None = None,
+    note: str = "",
 ) -> None:
     """Write the page.
 
@@ -70,8 +76,12 @@ def write(
         The header, then for each section a row whose first cell links to it.
     lab : dict, optional
         The grid of the lab handout, as `tinynet.experiments.lab` makes it.
+    note : str
+        What a reader is to know before all else, under the title.
     """
     body = [f"<h1>{html.escape(title)}</h1>"]
+    if note:
+        body.append(f"<p><strong>{html.escape(note)}</strong></p>")
     if summary:
         header, *rows = summary
         linked = [
@@ -88,7 +98,9 @@ def write(
     files.write_text(path, page.replace("{{title}}", html.escape(title)).replace("{{body}}", "\n".join(body)))
 
 
-def write_markdown(path: Path, *, title: str, made: str, sections: Sequence[Section], summary: Table) -> None:
+def write_markdown(
+    path: Path, *, title: str, made: str, sections: Sequence[Section], summary: Table, note: str = ""
+) -> None:
     """Write the page in Markdown, its pictures, which are PNG files, beside it in a folder ``images``.
 
     Parameters
@@ -101,10 +113,12 @@ def write_markdown(path: Path, *, title: str, made: str, sections: Sequence[Sect
         The file beside each picture's SVG that ends in ``.png`` is copied.
     summary : rows of str
         The header, then for each section a row whose first cell links to it.
+    note : str
+        What a reader is to know before all else.
     """
     header, *rows = summary
     linked = [[f"[{row[0]}](#{_slug(section.title)})", *row[1:]] for section, row in zip(sections, rows, strict=True)]
-    parts = [f"# {title}", f"Written by {made}.", markdown([header, *linked])]
+    parts = [f"# {title}", f"Written by {made}.", *([f"**{note}**"] if note else []), markdown([header, *linked])]
     images = files.writable_folder(path.parent / "images")
     for section in sections:
         outcome, _, sentence = section.verdict.partition(": ")

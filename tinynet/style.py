@@ -55,7 +55,7 @@ def figure(columns: int = 1, *, one_scale: bool = True) -> tuple[Figure, list[Ax
     columns : int
         How many axes.
     one_scale : bool
-        Whether they share the scale of y.
+        Whether they share the scales of x and of y, so that they can be compared.
 
     Returns
     -------
@@ -65,25 +65,26 @@ def figure(columns: int = 1, *, one_scale: bool = True) -> tuple[Figure, list[Ax
     """
     with styled():
         fig = Figure(figsize=(SIZE[0] * (1 if columns == 1 else 0.7 * columns), SIZE[1]), layout="constrained")
-        axes = fig.subplots(1, columns, sharey=one_scale, squeeze=False)
+        axes = fig.subplots(1, columns, sharex=one_scale, sharey=one_scale, squeeze=False)
     return fig, list(axes[0])
 
 
-def save(fig: Figure, path: Path) -> list[Path]:
+def save(fig: Figure, path: str | Path) -> list[Path]:
     """Write a figure as PNG (120 dots an inch) and SVG, whole or not at all.
 
     Parameters
     ----------
     fig : Figure
-    path : Path
-        Of both files, but for the ending.
+    path : path
+        Of both files, but for the endings ``.png`` and ``.svg``, which are added: ``lr0.1`` gives ``lr0.1.png`` and
+        ``lr0.1.svg``. A name that has one of them already keeps it, and the other file has the other.
 
     Returns
     -------
     list of Path
         The PNG file and the SVG file.
     """
-    paths = [path.with_suffix(".png"), path.with_suffix(".svg")]
+    paths = [files.beside(path, ending, own=(".png", ".svg")) for ending in (".png", ".svg")]
     with styled():
         with files.replacing(paths[0]) as temporary:
             fig.savefig(temporary, dpi=120, format="png")

@@ -198,7 +198,8 @@ def evaluate(net: Network, data: Dataset, loss: Loss | None = None) -> tuple[flo
     Returns
     -------
     loss, accuracy : float
-        Accuracy is the share of examples whose largest output is at the label; nan for a regression.
+        Accuracy is the share of examples whose largest output is at the label; nan for a regression, and where the
+        loss is not finite: such a network has diverged, and has no accuracy.
 
     Raises
     ------
@@ -214,7 +215,8 @@ def evaluate(net: Network, data: Dataset, loss: Loss | None = None) -> tuple[flo
             outputs = net.run(np.ascontiguousarray(x, net.dtype), training=False)
             total += loss(outputs, y)[0] * len(x)
             correct += _correct(outputs, y)
-    return total / len(data), correct / len(data) if data.y.ndim == 1 else math.nan
+    has_accuracy = data.y.ndim == 1 and math.isfinite(total)  # of outputs that are nan the largest is the first
+    return total / len(data), correct / len(data) if has_accuracy else math.nan
 
 
 def _correct(outputs: Array, y: Array) -> int:

@@ -1,14 +1,17 @@
 """What the commands print and leave behind."""
 
 import contextlib
+import importlib.util
 import io
 import json
+import math
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 
 import tinynet as tn
-from tinynet import cli
+from tinynet import cli, plots
 
 SMALL = ["--depth", "2", "--width", "8", "--batch-size", "20"]
 
@@ -94,3 +97,148 @@ def test_doctor_prints_facts(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert "numba" in printed
     assert code == (0 if "No problem found." in printed else 1)
+
+
+# -- names: what a user gave is kept ----------------------------------------------------------------------------
+
+
+def trained(out: Path, idx_folder: Path, *more: str) -> int:
+    return cli.main(["train", *SMALL, "--steps", "20", "--data", str(idx_folder), "--out", str(out), *more])
+
+
+def test_two_names_that_differ_after_a_dot_share_no_file(
+    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for rate in ("0.1", "0.2"):
+        assert trained(Path(f"lr{rate}"), idx_folder, "--lr", rate) == 0
+        assert f"network: lr{rate}, history: lr{rate}.csv" in capsys.readouterr().out
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lr0.1", "lr0.1.csv", "lr0.2", "lr0.2.csv"]
+    assert [tn.History.from_csv(f"lr{rate}.csv").lr[0] for rate in ("0.1", "0.2")] == [0.1, 0.2]
+    assert cli.main(["plot", "lr0.1", "lr0.2.csv", "--out", "both.svg"]) == 0
+    assert "lr0.1 (one seed)" in Path("both.svg").read_text()
+    if importlib.util.find_spec("onnx"):
+        assert cli.main(["export", "lr0.1"]) == cli.main(["export", "lr0.2.onnx"]) == 0
+        assert sorted(path.name for path in tmp_path.glob("*.onnx")) == ["lr0.1.onnx", "lr0.2.onnx"]
+
+
+def test_a_history_that_is_not_of_the_network_is_not_written_over(
+    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert trained(Path("net.safetensors"), idx_folder) == 0
+    Path("iris.csv").write_text("mine")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    for out, csv in (("net", "net.csv"), ("iris.safetensors", "iris.csv")):
+        assert trained(Path(out), idx_folder) == 2
+        said = capsys.readouterr().err
+        assert (
+            said == f"tinynet train: {csv}: is not of this network, and its history goes there; name another --out\n"
+        )
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert trained(Path("net.safetensors"), idx_folder, "--lr", "0.3") == 0, "the same name is written again"
+
+
+def test_an_onnx_file_that_could_be_of_two_networks_is_asked_for_by_both_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("onnx")
+    monkeypatch.chdir(tmp_path)
+    for name, width in (("net", 3), ("net.safetensors", 4)):
+        tn.mlp(2, [width], 2, seed=0).save(name)
+    for name in ("net", "net.safetensors", "net.onnx"):
+        assert cli.main(["export", name]) == 2
+        assert "net.onnx: could be of net.safetensors or of net; say which" in capsys.readouterr().err
+    assert cli.main(["export", "net", "small.onnx"]) == 0
+    assert not Path("net.onnx").exists()
+
+
+# -- plot -------------------------------------------------------------------------------------------------------
+
+
+def saved(path: str, accuracy: float = 0.5, **columns: list[float]) -> None:
+    history = tn.History([10, 20], [2.0, 1.0], [2.0, 1.0], [accuracy] * 2, [0.1] * 2)
+    for name, values in columns.items():
+        setattr(history, name, values)
+    history.to_json(path) if path.endswith(".json") else history.to_csv(path)
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, *names: str) -> Axes:
+    """Return the axes that `tinynet plot` draws, after it wrote them as PNG, SVG and PDF."""
+    seen: list[Axes] = []
+    curves = plots.curves
+    monkeypatch.setattr(plots, "curves", lambda *given, **more: seen.append(curves(*given, **more)) or seen[-1])
+    for ending in ("png", "svg", "pdf"):
+        assert cli.main(["plot", *names, "--out", f"out/curves.{ending}"]) == 0
+    return seen[0]
+
+
+def legend(ax: Axes) -> list[str]:
+    found = ax.get_legend()
+    assert found is not None
+    return [text.get_text().lstrip("\u200b") for text in found.get_texts()]
+
+
+def test_every_run_that_is_named_is_in_the_plot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ["same.csv", "same.json", "_shy.csv", "cost $5 and $x^.csv", "lr0.1.csv", "same.csv"]
+    for name in names:
+        saved(name)
+    ax = drawn(monkeypatch, *names)
+    # a dollar with a backslash before it is a dollar, and no formula
+    assert legend(ax) == ["same.csv", "same.json", "_shy", r"cost \$5 and \$x^", "lr0.1"]
+
+
+def test_where_no_run_has_an_accuracy_the_loss_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nothing = [float("nan")] * 2
+    saved("a.csv", validation_accuracy=nothing)
+    saved("b.csv", validation_accuracy=nothing, validation_loss=nothing)
+    ax = drawn(monkeypatch, "a.csv")
+    assert (ax.get_ylabel(), ax.lines[0].get_xydata().tolist()) == ("validation loss", [[10, 2], [20, 1]])
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert drawn(monkeypatch, "b.csv").get_ylabel() == "training loss"
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    saved("c.csv")
+    ax = drawn(monkeypatch, "a.csv", "c.csv")
+    assert (ax.get_ylabel(), legend(ax)) == ("test accuracy", ["a: no accuracy", "c (one seed)"])
+
+
+def test_what_is_no_run_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lr0.1").write_text("")
+    assert cli.main(["plot", "lr0.1"]) == 2
+    expected = "lr0.1: a run is a history (.csv, .json), or a network with its history beside it (lr0.1.csv)"
+    assert capsys.readouterr().err == f"tinynet plot: {expected}\n"
+
+
+# -- a network that diverged ------------------------------------------------------------------------------------
+
+
+def test_a_network_that_diverged_has_no_accuracy(
+    idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    net = tn.mlp(36, [4], 3, seed=0)
+    net.params["dense_2.bias"][:] = float("nan")
+    net.save(tmp_path / "net")
+    test = tn.datasets.idx(idx_folder)[1]
+    assert all(map(math.isnan, tn.evaluate(net, test)))
+    assert cli.main(["evaluate", str(tmp_path / "net"), "--data", str(idx_folder)]) == 0
+    assert capsys.readouterr().out == "test loss nan: the network has diverged, and has no accuracy\n"
+    assert cli.main(["evaluate", str(tmp_path / "net"), "--data", str(idx_folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] == "nan"
+
+
+def test_a_run_whose_divergence_validation_finds_has_no_accuracy_in_its_last_record(idx_folder: Path) -> None:
+    train, test = tn.datasets.idx(idx_folder)
+    net = tn.mlp(36, [8] * 3, 3, activation="relu", seed=0)
+    history = tn.fit(net, train, validation=test, optimizer=tn.SGD(1e25), steps=40, validate_every=1, batch_size=20)
+    assert history.diverged
+    assert math.isfinite(history.train_loss[-1]), "the batch's own loss still was"
+    assert not math.isfinite(history.validation_loss[-1])
+    assert math.isnan(history.validation_accuracy[-1])

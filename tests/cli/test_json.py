@@ -82,7 +82,8 @@ def test_compare_prints_the_table_the_verdict_and_the_runs_they_come_from(
     assert (diverged["arm"], diverged["seed"], diverged["test_accuracy"]) == ("plain", 2, "nan")
     assert not math.isfinite(float(diverged["train_loss"]))
     assert got["folder"] == str(tmp_path)
-    assert got["differences"] == compared.differences()
+    assert [float(d) for d in got["differences"]] == compared.differences()
+    assert got["differences"][2] == "inf", "worse than any, and no number of points"
 
 
 @pytest.mark.parametrize("more", [[], DIVERGING], ids=["finite", "diverging"])
@@ -135,7 +136,9 @@ def test_run_and_report_print_verdicts_and_tables(tmp_path: Path, capsys: pytest
     assert found["table"] == [{"runs": "6"}]
     assert written["table"] == [["runs"], ["6"]]
     assert (found["runs"], found["failed"], found["folder"]) == (6, 0, str(tmp_path / "toy"))
+    assert found
     got = document(capsys, "report", *where)
+    assert got["quick"] is True
     assert got["claims"] == [{"claim": "A toy", "verdict": "holds", "measured": "6 runs"}]
     assert got["page"] == str(tmp_path / "report.html")
 

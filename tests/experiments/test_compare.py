@@ -1,11 +1,12 @@
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import tinynet as tn
-from tinynet.experiments import compare
+from tinynet.experiments import compare, results
 from tinynet.experiments.compare import Comparison
 from tinynet.experiments.runs import RunResult, RunSettings
 
@@ -61,10 +62,116 @@ def test_a_diverged_run_counts_as_no_accuracy_at_all() -> None:
     runs = [result(None, k, [0.5]) for k in range(3)]
     runs += [result("batch", k, [0.9, math.nan], diverged=True) for k in range(3)]
     diverged = Comparison(runs)
-    assert diverged.differences() == pytest.approx([-0.5] * 3)
-    assert diverged.verdict().startswith("Does not hold")
+    assert diverged.differences() == [-math.inf] * 3, "it is worse than any accuracy, and no number of points"
+    assert diverged.verdict() == (
+        "Does not hold: Batch norm is less accurate in all 3 paired seeds (batch norm diverged in 3 of 3; a diverged "
+        "run has no accuracy and counts as worse than any)."
+    )
     assert diverged.table()[2][-1] == "3 of 3"
     assert diverged.table()[2][1] == "none"
+
+
+def test_points_are_told_of_the_pairs_in_which_neither_run_diverged() -> None:
+    runs = [result(None, 0, [0.5]), *(result(None, k, [0.5, 0.098], diverged=True) for k in (1, 2))]
+    runs += [result("batch", k, [0.9]) for k in range(3)]
+    made = Comparison(runs)
+    assert made.accuracies("plain")[0] == 0.5
+    assert all(map(math.isnan, made.accuracies("plain")[1:])), "whatever the network of nan answers"
+    assert made.differences() == [pytest.approx(0.4), math.inf, math.inf]
+    assert made.verdict() == (
+        "Holds: Batch norm is more accurate in all 3 paired seeds (median difference +40.0 points of test accuracy, "
+        "range +40.0 to +40.0; plain diverged in 2 of 3; a diverged run has no accuracy and counts as worse than any)."
+    )
+
+
+def test_where_both_runs_of_each_pair_diverged_nothing_is_shown() -> None:
+    runs = [result(norm, k, [math.nan], diverged=True) for norm in (None, "batch") for k in range(3)]
+    assert all(map(math.isnan, Comparison(runs).differences()))
+    assert Comparison(runs).verdict().startswith("Not shown: Batch norm is more accurate in 0 of 3")
+
+
+def test_a_gradient_ratio_of_nothing_is_none_and_one_run_does_not_hide_the_others() -> None:
+    made = comparison([0.1] * 3, [0.9] * 3)
+    made.results[0].probe.values["gradient_rms"] = {f"dense_{k}": [0.0] for k in range(1, 5)}
+    assert made.gradient_ratio("plain") == pytest.approx(1e-6)
+    for r in made.results[:3]:
+        r.probe.values["gradient_rms"] = {f"dense_{k}": [0.0] for k in range(1, 5)}
+    assert math.isnan(made.gradient_ratio("plain"))
+    assert made.table()[1][4] == "none"
+
+
+def test_the_inside_of_both_arms_is_drawn_of_one_seed_on_one_scale_and_says_where_it_diverged() -> None:
+    runs = [result(None, k, [0.5, math.nan], diverged=True) for k in range(2)]
+    runs[0].probe.steps.clear()  # its first loss was not finite
+    runs += [result("batch", k, [0.9, 0.9, 0.9]) for k in range(2)]
+    for r in runs[2:]:
+        r.probe.steps.append(20)
+        for layers in r.probe.values.values():
+            for values in layers.values():
+                values.append(1.0)
+    made = Comparison(runs)
+    assert {name: r.settings.seed for name, r in compare.shown(made).items()} == {"plain": 1, "batch norm": 1}
+    for name in ("gradient_over_training", "activation_percentiles"):
+        left, right = compare.draw(made)[name].axes
+        assert left.get_xlim() == right.get_xlim() == (0, 20)
+        assert (left.get_title(), right.get_title()) == ("Plain (diverged)", "Batch norm")
+        assert "diverged at step 20" in [text.get_text() for text in left.get_legend().get_texts()]
+        assert "diverged at step 20" not in [text.get_text() for text in right.get_legend().get_texts()]
+
+
+def test_where_every_gradient_is_zero_the_page_is_written_all_the_same(tmp_path: Path) -> None:
+    made = comparison([0.1] * 3, [0.1] * 3)
+    for r in made.results:
+        r.probe.values["gradient_rms"] = {f"dense_{k}": [0.0] for k in range(1, 5)}
+    asked = compare.identity(BASE, "batch", 3)
+    results.write(made, tmp_path, "tinynet compare", asked)
+    assert (tmp_path / "report.html").exists()
+    figures = compare.draw(made)
+    for ax in (*figures["gradient_by_layer"].axes, *figures["gradient_over_training"].axes):
+        assert [text.get_text() for text in ax.texts] == ["nothing above zero to draw"]
+
+
+# -- where it goes --------------------------------------------------------------------------------------------
+
+
+def test_comparisons_of_other_settings_are_kept_apart_and_one_of_the_same_takes_its_own_place(tmp_path: Path) -> None:
+    first, second = compare.identity(BASE, "batch", 3), compare.identity(dataclasses.replace(BASE, lr=0.3), "batch", 3)
+    third = compare.identity(BASE, "batch", 1)
+    made = comparison([0.1] * 3, [0.9] * 3)
+    assert results.place(tmp_path / "new", first) == tmp_path / "new"
+    results.write(made, tmp_path, "first", first)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert results.place(tmp_path, second) == tmp_path / "2"
+    results.write(comparison([0.2], [0.3]), tmp_path / "2", "second", second)
+    assert [results.place(tmp_path, asked) for asked in (first, second, third)] == [
+        tmp_path,
+        tmp_path / "2",
+        tmp_path / "3",
+    ]
+    assert {path: path.read_bytes() for path in before} == before
+    results.write(made, tmp_path, "first", first)
+    assert {path: path.read_bytes() for path in before} == before, "the same bits"
+
+
+@pytest.mark.parametrize("name", ["report.html", "results.json", "curves.csv", "runs"])
+def test_what_another_program_left_in_the_folder_stays(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir() if name == "runs" else (tmp_path / name).write_text('{"comparison": 1}')
+    assert results.place(tmp_path, compare.identity(BASE, "batch", 3)) == tmp_path / "2"
+
+
+def test_what_is_not_written_again_of_the_same_comparison_is_removed(tmp_path: Path) -> None:
+    asked = compare.identity(BASE, "batch", 2)
+    results.write(comparison([0.1] * 2, [0.9] * 2), tmp_path, "whole", asked)
+    (tmp_path / "runs" / "mine-seed1.csv").write_text("mine")
+    at_once = result(None, 0, [math.nan], diverged=True)
+    at_once.probe.steps.clear()
+    results.write(Comparison([at_once]), tmp_path, "interrupted", asked)
+    assert {path.name for path in (tmp_path / "runs").iterdir()} == {
+        "plain-seed0.csv",
+        "plain-seed0-probe.csv",
+        "mine-seed1.csv",
+    }
+    assert not (tmp_path / "gradient_by_layer.png").exists()
 
 
 def test_an_interrupted_comparison_shows_nothing() -> None:

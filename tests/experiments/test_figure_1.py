@@ -123,7 +123,8 @@ def test_the_figures_say_what_they_show(plain: dict[str, Any]) -> None:
     assert set(figures) == set(EXPERIMENT.captions)
     (curves,) = figures["accuracy"].axes
     assert ("plain: 3 of 3 runs diverged" in legend(curves)) == plain["diverged"]
-    assert [ax.get_title() for ax in figures["percentiles"].axes] == ["Plain", "Batch norm"]
+    diverged = " (diverged)" if plain["diverged"] else ""
+    assert [ax.get_title() for ax in figures["percentiles"].axes] == [f"Plain{diverged}", "Batch norm"]
     for figure in figures.values():
         figure.canvas.draw()
         assert figure.axes[0].get_ylabel()

@@ -106,11 +106,21 @@ def test_each_arm_is_shown_at_its_own_best_rate() -> None:
 
 
 def test_a_diverged_run_counts_as_no_accuracy_at_all_and_is_counted() -> None:
-    assert accuracy(training([0.9, math.nan], diverged=True)) == 0
+    assert math.isnan(accuracy(training([0.9, 0.098], diverged=True)))
     made = curves({None: {0.1: [0.9] * 3, 1.0: [math.nan] * 3}, "batch": {0.1: [0.9] * 3, 1.0: [0.1] * 3}})
     rows = {row[0]: row[1:3] for row in EXPERIMENT.table(made)}
     assert rows["runs diverged, all rates"] == ["3 of 6", "0 of 6"]
     assert rows["runs below 50 %, all rates"] == ["3 of 6", "3 of 6"]
+    lost = curves({None: {0.1: [math.nan] * 3}, "batch": {0.1: [0.9, 0.8, math.nan]}})
+    rows = {row[0]: row[1:3] for row in EXPERIMENT.table(lost)}
+    assert rows["test accuracy there"] == [
+        "none (3 diverged)",
+        "85.00% (range 80.00% to 90.00% over 2 seeds; 1 diverged)",
+    ]
+    assert (
+        "plain has no accuracy (rate 0.1; steps to 95 %: not reached; 3 diverged)"
+        in EXPERIMENT.verdict(lost | meters([0.5] * 3, [5.0] * 3)).sentence
+    )
 
 
 def test_steps_to_a_target_say_how_many_runs_reached_it() -> None:
@@ -146,7 +156,7 @@ def test_figures_say_what_is_on_the_axes_and_draw_what_diverged() -> None:
     legend = figures["accuracy"].axes[0].get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == [
-        "plain (line: median, band: all 3 seeds)",
+        "plain (line: median, band: all of up to 3 seeds)",
         "batch norm (line: median, band: all 3 seeds)",
         "plain: 2 of 5 runs diverged",
     ]

@@ -8,7 +8,7 @@ import pytest
 import tinynet as tn
 from tinynet import cli, plots
 from tinynet.experiments import lab, suite
-from tinynet.experiments.experiment import Experiment, Verdict, decide, interval
+from tinynet.experiments.experiment import QUICK, Experiment, Verdict, accuracy, by_step, counted, decide, interval
 from tinynet.experiments.runs import RunSettings
 
 
@@ -146,3 +146,90 @@ def test_the_lab_has_every_cell_and_both_arms() -> None:
     drawn = {"accuracy": [0.5, None], "gradient": [None, 0.001], "diverged": True}
     assert grid["runs"]["0,0,0,0,0"] == [drawn, drawn]
     json.dumps(grid, allow_nan=False)
+
+
+# -- the quick form ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("toy")
+def test_the_quick_form_says_before_all_else_that_it_is_no_evidence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["report", "--quick", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{QUICK}\n\n")
+    page = (tmp_path / "report.html").read_text()
+    assert page.index(QUICK) < page.index("<table>")
+    head = (tmp_path / "results.md").read_text().partition("| claim |")[0]
+    assert f"\n\n**{QUICK}**\n\n" in head
+    assert cli.main(["run", "toy", "--quick", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(f"{QUICK}\n\n")
+    assert "no evidence" in QUICK
+    assert "another verdict" in QUICK
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("toy")
+def test_results_of_both_forms_are_kept_apart_and_share_their_finished_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["report", "--quick", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    for command in (["run", "toy"], ["report"]):
+        assert cli.main([*command, "--jobs", "1", "--out", str(tmp_path)]) == 0
+        printed = capsys.readouterr()
+        assert printed.err.startswith(f"{tmp_path} has results of the quick form, which stay; these go to ")
+        assert "kept from before" in printed.err
+        assert QUICK not in printed.out
+    assert {path: path.read_bytes() for path in before} == before
+    assert QUICK not in (tmp_path / "full" / "report.html").read_text()
+    assert QUICK not in (tmp_path / "full" / "results.md").read_text()
+    assert json.loads((tmp_path / "full" / "toy" / "results.json").read_text())["command"] == "tinynet run toy"
+    assert cli.main(["run", "toy", "--quick", "--jobs", "1", "--out", str(tmp_path)]) == 0
+    assert not (tmp_path / "quick").exists(), "it is at home"
+    assert {path: path.read_bytes() for path in before if path.name == "figure.svg"} == {
+        path: content for path, content in before.items() if path.name == "figure.svg"
+    }
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_comparisons_folder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "curves.csv").write_text("")
+    for command in (["run", "toy"], ["report"]):
+        assert cli.main([*command, "--out", str(tmp_path)]) == 2
+        assert "has a comparison, made by tinynet compare; choose another folder" in capsys.readouterr().err
+
+
+def test_a_finding_of_the_quick_form_says_so_in_a_notebook_too(toy: Experiment) -> None:
+    results = {settings: {"diverged": False} for settings in toy.runs(True)}
+    quick, full = toy.finding(results, quick=True), toy.finding(results)
+    assert str(quick).splitlines()[:2] == ["A toy", QUICK]
+    assert QUICK in quick._repr_html_()
+    assert repr(quick) == "A toy (quick form): holds"
+    assert QUICK not in f"{full}{full._repr_html_()}"
+
+
+# -- runs that diverged -----------------------------------------------------------------------------------------
+
+
+def test_an_interval_counts_the_runs_that_diverged_and_has_no_number_of_them() -> None:
+    nan = float("nan")
+    assert interval([3.0, nan, 1.0]) == "2 (range 1 to 3 over 2 seeds; 1 diverged)"
+    assert interval([nan, 3.0]) == "3 (1 diverged)"
+    assert interval([nan, nan]) == "none (2 diverged)"
+
+
+def test_a_diverged_run_has_no_accuracy_and_counts_as_0_for_a_rule_alone() -> None:
+    lost = {"diverged": True, "validation_accuracy": [0.9, 0.098]}
+    assert str(accuracy(lost)) == "nan"
+    assert counted(accuracy(lost)) == 0
+    assert counted(accuracy({"diverged": False, "validation_accuracy": [0.1, 0.9]})) == 0.9
+
+
+def test_runs_are_put_side_by_side_by_their_own_steps() -> None:
+    steps, rows = by_step([([0, 10, 20], [1.0, 2.0, 3.0]), ([0, 7], [4.0, 5.0])])
+    nan = float("nan")
+    assert steps == [0, 7, 10, 20]
+    assert str(rows) == str([[1.0, nan, 2.0, 3.0], [4.0, 5.0, nan, nan]])
+    assert by_step([]) == ([], [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=Path("tinynet-compare"),
         metavar="DIR",
-        help="folder for results (default: %(default)s)",
+        help="folder for results; those of other settings in it are kept, and these go to DIR/2, DIR/3, ... "
+        "(default: %(default)s)",
     )
     add_json(parser)
 
@@ -37,9 +39,13 @@ def _compare(args: argparse.Namespace) -> int:
 
     # of 500 steps half the time would be 50 tests on MNIST's 10,000 examples
     base = settings(args, 500, records=20) if args.quick else settings(args, args.steps or 5000)
-    out = files.writable_folder(args.out)
+    files.writable_folder(args.out)
     from tinynet.experiments import compare, results  # with matplotlib: only now, when the arguments are right
 
+    asked = compare.identity(base, args.norm, args.seeds)
+    out = files.writable_folder(results.place(args.out, asked))
+    if out != args.out:
+        print(f"{args.out} has other results, which stay; those of this comparison go to {out}", file=sys.stderr)
     jobs = args.jobs or runner.available_cores()
     comparison = compare.compare(base, args.norm, args.seeds, min(jobs, 2 * args.seeds))
     if not comparison.results:
@@ -48,7 +54,7 @@ def _compare(args: argparse.Namespace) -> int:
         print_json({"command": args.command_line, **_document(comparison), "folder": str(out)})
     else:
         print(f"{aligned(comparison.table())}\n\n{filled(comparison.verdict())}\n")
-    results.write(comparison, out, args.command_line)
+    results.write(comparison, out, args.command_line, asked)
     if not args.json:
         print(f"Plots and data: {out / 'report.html'}")
     return INTERRUPTED if any(r.interrupted for r in comparison.results) else 0

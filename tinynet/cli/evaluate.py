@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 
 from tinynet.cli.arguments import add_data, add_json, path
 from tinynet.cli.command import Command
@@ -24,6 +25,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     loss, accuracy = training.evaluate(net, runs.load_data(args.data)[1])
     if args.json:
         print_json({"network": str(args.file), "test_loss": loss, "test_accuracy": accuracy})
+    elif math.isnan(accuracy):
+        print(f"test loss {loss:.4f}: the network has diverged, and has no accuracy")
     else:
         print(f"test loss {loss:.4f}, test accuracy {accuracy:.2%}")
     return 0

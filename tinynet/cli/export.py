@@ -19,7 +19,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         help="a network that `tinynet train` saved (or OUT alone, if it has the same name)",
     )
     parser.add_argument(
-        "out", type=path, nargs="?", metavar="OUT", help="the ONNX file (default: beside FILE, with .onnx as its end)"
+        "out",
+        type=path,
+        nargs="?",
+        metavar="OUT",
+        help="the ONNX file (default: net.onnx beside net.safetensors, lr0.1.onnx beside lr0.1)",
     )
     add_json(parser)
 
@@ -30,12 +34,20 @@ def _export(args: argparse.Namespace) -> int:
     from tinynet.onnx import to_onnx
 
     file: Path = args.file
-    if args.out is None and file.suffix == ".onnx":  # what is to be written: the network has the same name
-        file = file.with_suffix(".safetensors")
-        if not file.exists():
-            raise InputError(f"{file}: not found; name the saved network: tinynet export FILE {args.file}")
+    if args.out is None:
+        with_ending = files.beside(file, ".safetensors", (".onnx", ".safetensors"))
+        plain = files.beside(file, "", (".onnx", ".safetensors"))
+        out = files.beside(plain, ".onnx")
+        found = [name for name in (with_ending, plain) if name.is_file()]
+        if len(found) == 2:
+            raise InputError(f"{out}: could be of {with_ending} or of {plain}; say which: tinynet export FILE {out}")
+        if file.suffix == ".onnx":  # what is to be written: the network has the same name
+            if not found:
+                raise InputError(f"{with_ending}: not found; name the saved network: tinynet export FILE {file}")
+            (file,) = found
+    else:
+        out = args.out
     net = Network.load(file)
-    out: Path = file.with_suffix(".onnx") if args.out is None else args.out
     if out.suffix != ".onnx":  # nor can it be the network itself
         raise InputError(f"{out}: the name must end in .onnx")
     if out.is_dir():

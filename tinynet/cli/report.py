@@ -10,17 +10,17 @@ from tinynet.cli.output import aligned, print_json, records
 
 
 def _report(args: argparse.Namespace) -> int:
-    from tinynet import files
     from tinynet.experiments import lab, suite
 
-    out = files.writable_folder(args.out)
+    out = sweeping.folder(args)
     runs = [settings for e in suite.EXPERIMENTS.values() for settings in e.runs(args.quick)]
-    sweep = sweeping.do(args, [*runs, *lab.runs(args.quick)], out)
+    sweep = sweeping.do(args, [*runs, *lab.runs(args.quick)])
     summary = suite.write_report(sweep, quick=args.quick, out=out)
     page = out / "report.html"
     if args.json:
-        print_json({"command": args.command_line, "claims": records(summary), "page": str(page)})
+        print_json({"command": args.command_line, "quick": args.quick, "claims": records(summary), "page": str(page)})
     else:
+        sweeping.say_quick(args)
         print(aligned([row[:2] for row in summary]))
         print(f"\nThe page: {page}")
     return sweeping.say_failures(sweep)

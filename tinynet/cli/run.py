@@ -17,12 +17,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from tinynet import files
     from tinynet.experiments import suite
 
     experiments = suite.find(args.experiments)
-    out = files.writable_folder(args.out)
-    sweep = sweeping.do(args, [settings for e in experiments for settings in e.runs(args.quick)], out)
+    out = sweeping.folder(args)
+    sweep = sweeping.do(args, [settings for e in experiments for settings in e.runs(args.quick)])
+    if not args.json:
+        sweeping.say_quick(args)
     found: list[dict[str, Any]] = []
     for experiment in experiments:
         verdict, section = suite.write(experiment, sweep, quick=args.quick, out=out)
@@ -41,7 +42,7 @@ def _run(args: argparse.Namespace) -> int:
         if not args.json:
             print(f"{experiment.title}\n\n{aligned(section.table)}\n\n{filled(section.verdict)}\n")
     if args.json:
-        print_json({"command": args.command_line, "experiments": found})
+        print_json({"command": args.command_line, "quick": args.quick, "experiments": found})
     else:
         print(f"Plots and data: {out}")
     return sweeping.say_failures(sweep)

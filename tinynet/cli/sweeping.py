@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tinynet.cli.arguments import add_json, given, path, positive
 from tinynet.cli.command import FAILED
+from tinynet.cli.output import filled
 
 if TYPE_CHECKING:
     from tinynet.experiments.store import Settings
@@ -29,18 +30,40 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=Path("tinynet-results"),
         metavar="DIR",
-        help="folder for results; finished runs are kept there (default: %(default)s)",
+        help="folder for results; finished runs are kept there; of the two forms, the second in a folder goes to "
+        "DIR/quick or DIR/full (default: %(default)s)",
     )
     add_json(parser)
 
 
-def do(args: argparse.Namespace, runs: Sequence[Settings], out: Path) -> Sweep:
+def folder(args: argparse.Namespace) -> Path:
+    """Return the folder for results; of the other form there are none in it. Finished runs are kept in ``--out``."""
+    from tinynet import files
+    from tinynet.experiments import suite
+
+    files.writable_folder(args.out)
+    out = files.writable_folder(suite.place(args.out, args.quick))
+    if out != args.out:
+        form = "full" if args.quick else "quick"
+        print(f"{args.out} has results of the {form} form, which stay; these go to {out}", file=sys.stderr)
+    return out
+
+
+def say_quick(args: argparse.Namespace) -> None:
+    """Print, before any result, that it is of the quick form."""
+    from tinynet.experiments.experiment import QUICK
+
+    if args.quick:
+        print(f"{filled(QUICK)}\n")
+
+
+def do(args: argparse.Namespace, runs: Sequence[Settings]) -> Sweep:
     """Do the runs on this machine's cores or on a Dask cluster, and say how many there were and how fast."""
     from tinynet.experiments import runner
     from tinynet.experiments.executors import scheduler_executor
     from tinynet.experiments.sweep import run_sweep
 
-    store = out / "runs"
+    store = args.out / "runs"
     if args.scheduler:
         with scheduler_executor(args.scheduler) as executor:
             done = run_sweep(runs, store=store, executor=executor)

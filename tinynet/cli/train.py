@@ -33,7 +33,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=Path("net.safetensors"),
         metavar="FILE",
-        help="the network; its history goes beside it as .csv (default: %(default)s)",
+        help="the network; its history goes beside it, net.safetensors's to net.csv and lr0.1's to lr0.1.csv "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--checkpoint", type=path, metavar="FILE", help="write there, now and then, all it takes to resume"
@@ -52,9 +53,12 @@ def _train(args: argparse.Namespace) -> int:
 
     if args.out.is_dir():
         raise InputError(f"{args.out}: is a folder; name a file such as {args.out / 'net.safetensors'}")
-    csv = args.out.with_suffix(".csv")
+    csv = files.beside(args.out, ".csv", (".safetensors", ".csv"))
     if args.out == csv:
         raise InputError(f"{csv}: the history goes there; name another file for the network, such as net.safetensors")
+    others = {files.beside(args.out, ending) for ending in ("", ".safetensors")} - {args.out}
+    if csv.exists() and not args.out.exists() and (not args.resume or any(other.exists() for other in others)):
+        raise InputError(f"{csv}: is not of this network, and its history goes there; name another --out")
     checkpoint = args.resume or args.checkpoint
     for taken, by in ((args.out, "network"), (csv, "history")):
         if checkpoint and checkpoint.resolve() == taken.resolve():

@@ -43,4 +43,4 @@ def run(name: str, *, quick: bool = False, out: str | Path = "tinynet-results", 
     sweep = run_sweep(wanted, store=Path(out) / "runs", jobs=jobs or available_cores(), description=name)
     for line in suite.unfinished(sweep):
         print(f"failed: {line}", file=sys.stderr)
-    return experiment.finding({s: sweep.results[s] for s in wanted if s in sweep.results})
+    return experiment.finding({s: sweep.results[s] for s in wanted if s in sweep.results}, quick=quick)

@@ -14,7 +14,16 @@ import numpy as np
 from tinynet import plots
 from tinynet.datasets import Dataset
 from tinynet.errors import unknown_name
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.experiment import (
+    Experiment,
+    Results,
+    Verdict,
+    accuracy,
+    by_step,
+    counted,
+    decide,
+    interval,
+)
 from tinynet.experiments.runs import check, load_data
 from tinynet.experiments.variants import MovingNoise, PartialNorm
 from tinynet.history import History
@@ -182,7 +191,7 @@ def complete(cells: Cells) -> list[int]:
 
 def score(result: dict[str, Any]) -> float:
     """Return the test accuracy, the mean over training, so that learning sooner counts; 0 for a diverged run."""
-    return 0.0 if result["diverged"] else float(np.mean(result["validation_accuracy"]))
+    return counted(math.nan if result["diverged"] else float(np.mean(result["validation_accuracy"])))
 
 
 def share(cells: Cells, seed: int, lr: float, variant: str) -> float:
@@ -241,11 +250,6 @@ def verdict(results: Results) -> Verdict:
     return Verdict(decide([explained(cells, k) for k in seeds]), sentence)
 
 
-def final(result: dict[str, Any]) -> float:
-    """Return the last test accuracy, 0 for a diverged run."""
-    return 0.0 if result["diverged"] else float(result["validation_accuracy"][-1])
-
-
 def _steps_to_90(arm: Sequence[dict[str, Any]]) -> str:
     reached = []
     for result in arm:
@@ -271,7 +275,7 @@ def table(results: Results) -> list[list[str]]:
             if not arm:
                 continue
             whole = [result for result in arm if not result["diverged"]]
-            row = [variant, f"{lr:g}", *(interval([f(r) for r in whole], "{:.2%}") for f in (final, score))]
+            row = [variant, f"{lr:g}", *(interval([f(r) for r in whole], "{:.2%}") for f in (accuracy, score))]
             row.append(_steps_to_90(arm))
             for measure in ("loss_range", "smoothness"):
                 measured = [typical(result, measure) for result in arm if result["landscape"]["steps"]]
@@ -283,7 +287,7 @@ def table(results: Results) -> list[list[str]]:
 CAPTIONS = {
     "accuracy": (
         "Test accuracy at the end by what stands in each hidden layer, at a small and at a large learning rate; a "
-        "diverged run counts as 0."
+        "diverged run has none: a cross at the bottom."
     ),
     "curves": (
         "Test accuracy while training. The noise gives every unit another mean and standard deviation at every step."
@@ -308,7 +312,7 @@ def draw(results: Results) -> dict[str, Figure]:
     fig, (ax,) = plots.figure()
     groups = {
         f"learning rate {lr:g}": {
-            textwrap.fill(name, 9, break_long_words=False): [final(r) for r in arm]
+            textwrap.fill(name, 9, break_long_words=False): [accuracy(r) for r in arm]
             for name in VARIANTS
             if (arm := _arm(cells, lr, name))
         }
@@ -355,11 +359,8 @@ def _landscapes(cells: Cells, lr: float, measure: str) -> dict[str, tuple[list[f
     arms = {}
     for name in ("none", "batch norm"):
         measured = [result["landscape"] for result in _arm(cells, lr, name)]
-        steps: list[float] = max((landscape["steps"] for landscape in measured), key=len, default=[])
+        steps, rows = by_step((landscape["steps"], landscape[measure]) for landscape in measured)
         if steps:
-            rows = np.full((len(measured), len(steps)), np.nan)
-            for row, landscape in zip(rows, measured, strict=True):
-                row[: len(landscape[measure])] = landscape[measure]
             arms[name] = (steps, np.where(np.isfinite(rows), rows, np.nan))
     return arms
 

@@ -78,7 +78,7 @@ class Figure1Settings:
         if self.norm is not None and not history.diverged:
             net.calibrate(train.x)
         return dataclasses.asdict(history) | {
-            "accuracy": evaluate(net, test)[1],
+            "accuracy": math.nan if history.diverged else evaluate(net, test)[1],
             "percentile_steps": unit.steps,
             "percentiles": unit.percentiles,
         }
@@ -139,8 +139,8 @@ def pairs(results: Results) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 def accuracy(result: dict[str, Any]) -> float:
-    """Return the final test accuracy; a diverged run has none at all."""
-    return 0.0 if result["diverged"] else float(result["accuracy"])
+    """Return the final test accuracy; nan for a diverged run, which has none."""
+    return math.nan if result["diverged"] else float(result["accuracy"])
 
 
 def steps_to(result: dict[str, Any], target: float) -> float:
@@ -233,7 +233,9 @@ def draw(results: Results) -> dict[str, Figure]:
         fig, axes = plots.figure(columns=len(drawable))
         for ax, (name, result) in zip(axes, drawable.items(), strict=True):
             p15, p50, p85 = np.array(result["percentiles"], np.float64).T
-            plots.percentiles(result["percentile_steps"], p15, p50, p85, ax, title=name.capitalize())
+            end = result["steps"][-1] if result["diverged"] else None
+            title = f"{name.capitalize()}{' (diverged)' if result['diverged'] else ''}"
+            plots.percentiles(result["percentile_steps"], p15, p50, p85, ax, title=title, diverged_at=end)
         figures["percentiles"] = fig
     return figures
 

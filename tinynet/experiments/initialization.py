@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinynet import plots
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.experiment import (
+    Experiment,
+    Results,
+    Verdict,
+    accuracy,
+    counted,
+    decide,
+    interval,
+)
 from tinynet.experiments.runs import RunSettings, load_data
 from tinynet.layers import Activation
 from tinynet.typing import Array
@@ -92,11 +101,6 @@ def scale_of(settings: RunSettings) -> float:
     return float(str(settings.init).removeprefix("normal(").removesuffix(")"))
 
 
-def accuracy(result: dict[str, Any]) -> float:
-    """Return the last test accuracy: nan for a diverged run."""
-    return math.nan if result["diverged"] else float(result["validation_accuracy"][-1])
-
-
 def _trainings(results: Results) -> dict[RunSettings, dict[str, Any]]:
     return {s: r for s, r in results.items() if isinstance(s, RunSettings)}
 
@@ -129,7 +133,7 @@ def width(accuracies: Mapping[float, float]) -> float:
         the best is not above 0.5.
     """
     x = np.log10(sorted(accuracies))
-    y = np.nan_to_num(np.array([accuracies[scale] for scale in sorted(accuracies)]), nan=0.0)
+    y = np.array([counted(accuracies[scale]) for scale in sorted(accuracies)])
     best = int(y.argmax()) if len(y) else 0
     if not len(y) or y[best] <= TRAINED:
         return 0.0
@@ -192,8 +196,11 @@ def table(results: Results) -> list[list[str]]:
     pairs, tuned = widths(over_scale(results)), widths(over_map(results))
     for norm, name in ARMS.items():
         arm = {s: r for s, r in over_scale(results).items() if s.norm == norm}
-        middles = {scale: statistics.median(values) for scale, values in _by_scale(arm).items() if values}
-        best = max(middles, key=lambda scale: middles[scale], default=math.nan)
+        by_scale = _by_scale(arm)
+        middles = {scale: statistics.median(values) for scale, values in by_scale.items() if values}
+        runs_at = Counter(scale_of(s) for s in arm)  # a diverged run counts as 0 where scales are compared
+        score = {k: statistics.median([*v, *[0.0] * (runs_at[k] - len(v))]) for k, v in by_scale.items() if v}
+        best = max(score, key=lambda scale: score[scale], default=math.nan)
         rows.append(
             [
                 name,
@@ -218,7 +225,7 @@ def _by_scale(arm: Mapping[RunSettings, dict[str, Any]]) -> dict[float, list[flo
 CAPTIONS = {
     "accuracy": (
         "Test accuracy against the standard deviation of the initial weights, at learning rate 0.1 in both arms. "
-        "A cross at the bottom is a scale at which runs diverged."
+        "A cross at the bottom is a scale at which runs diverged; line and band are of those that did not."
     ),
     "width": "Over how many factors of ten of the scale an arm stays within 2 points of its own best, seed by seed.",
     "activations_plain": (

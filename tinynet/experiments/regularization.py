@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -48,11 +49,11 @@ class FitSettings(RunSettings):
         return {
             "steps": history.steps[-1],
             "diverged": history.diverged,
-            "fitted": train_loss <= self.target,
+            "fitted": train_loss <= self.target and not history.diverged,
             "train_loss": train_loss,
-            "train_accuracy": train_accuracy,
+            "train_accuracy": math.nan if history.diverged else train_accuracy,
             "test_loss": test_loss,
-            "test_accuracy": test_accuracy,
+            "test_accuracy": math.nan if history.diverged else test_accuracy,
         }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tinynet.experiments.experiment import Results, interval
+from tinynet.experiments.experiment import Results, counted, interval
 from tinynet.experiments.runs import check, load_data
 from tinynet.layers import BatchNorm, Dense, Layer, make_activation
 from tinynet.network import Sequential
@@ -17,7 +18,7 @@ ARMS: dict[Literal["batch"] | None, str] = {None: "plain", "batch": "batch norm"
 # Ten where 50,000 steps end on the steep part of the curve: single runs there differ by more than the tolerance.
 SEEDS = {("relu", 0.01): 3, ("relu", 1.0): 3, ("sigmoid", 0.01): 10, ("sigmoid", 1.0): 3}
 TOLERANCE = 0.01
-DIVERGED = 0.098  # the share of zeros among the test labels: all that a network of nan still gets right
+DIVERGED = 0.098  # as published: the share of zeros among the test labels, which is what argmax makes of nan
 
 # Accuracy on the 10,000 test images, without and with batch norm, by activation and learning rate, as printed in
 # batch-norm/Batch_Normalization_Lesson.ipynb of github.com/udacity/deep-learning (TensorFlow 1), first the cell that
@@ -78,7 +79,10 @@ class ReplicationSettings:
         layers.append(Dense(int(train.y.max()) + 1, init="normal(0.05)"))
         net = Sequential(layers, inputs=train.x.shape[1], seed=self.seed)
         history = fit(net, train, optimizer=SGD(self.lr), steps=self.steps, batch_size=60, seed=self.seed)
-        return {"accuracy": evaluate(net, test)[1], "diverged": history.diverged}
+        return {
+            "accuracy": math.nan if history.diverged else evaluate(net, test)[1],
+            "diverged": history.diverged,
+        }
 
 
 def runs() -> list[ReplicationSettings]:
@@ -113,12 +117,12 @@ def sentence(results: Results) -> str:
     for (activation, lr, arm), (theirs, ours) in by_row(results).items():
         if theirs[0] == DIVERGED:
             continue
-        accuracies = [float(result["accuracy"]) for result in ours]
-        median = statistics.median(accuracies)
+        accuracies = [math.nan if result["diverged"] else float(result["accuracy"]) for result in ours]
+        median = statistics.median(map(counted, accuracies))
         near.append(_is_near(median, statistics.median(theirs)))
         own.append(_is_near(median, theirs[0]))
         if not (near[-1] and own[-1]):
-            inside = min(accuracies) <= theirs[0] <= max(accuracies)
+            inside = min(map(counted, accuracies)) <= theirs[0] <= max(map(counted, accuracies))
             missed.append(
                 f"{activation} at learning rate {lr:g}, {arm}: {interval(accuracies, '{:.4f}')} here, {theirs[0]:.4f} "
                 f"in the notebook, {'inside' if inside else 'outside'} that range, {_range(theirs[1:])} in its "
@@ -142,7 +146,7 @@ def table(results: Results) -> list[list[str]]:
         [
             f"{activation}, learning rate {lr:g}",
             arm,
-            interval([result["accuracy"] for result in ours], "{:.4f}"),
+            interval([math.nan if result["diverged"] else result["accuracy"] for result in ours], "{:.4f}"),
             f"{theirs[0]:.4f} (copies {_range(theirs[1:])}, median of all {statistics.median(theirs):.4f})",
             f"{sum(bool(result['diverged']) for result in ours)} of {len(ours)}",
         ]

@@ -5,30 +5,83 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import itertools
+import json
+import math
 import platform
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
 
 from tinynet import files, plots, report
 from tinynet.errors import InputError
-from tinynet.experiments.compare import ARM_NAMES, CAPTIONS, Comparison, draw
+from tinynet.experiments.compare import ARM_NAMES, CAPTIONS, Comparison, draw, shown
 from tinynet.history import COLUMNS, History
 
+PAGE, FOUND, CURVES, RUNS = "report.html", "results.json", "curves.csv", "runs"
+OF_A_RUN = re.compile(r"(plain|batch-norm|layer-norm)-seed\d+(-probe)?\.csv")
 
-def write(comparison: Comparison, folder: Path, command: str) -> None:
-    """Write a comparison: results.json, curves.csv, a history and probe a run, PNG and SVG plots, report.html."""
-    files.write_json(folder / "results.json", {"command": command, **comparison.as_json()})
-    files.write_text(folder / "curves.csv", _curves_csv(comparison))
+
+def place(out: Path, asked: dict[str, Any]) -> Path:
+    """Return the folder for a comparison: ``out``, or ``out/2``, ``out/3``, ... if there are other results before it.
+
+    Parameters
+    ----------
+    out : Path
+    asked : dict
+        The comparison's `identity`. Its own results are written again.
+    """
+    folders = itertools.chain([out], (out / str(k) for k in itertools.count(2)))
+    return next(folder for folder in folders if _free(folder, asked))
+
+
+def _free(folder: Path, asked: dict[str, Any]) -> bool:
+    if not any((folder / name).exists() for name in (PAGE, FOUND, CURVES, RUNS)):
+        return True
+    try:
+        found = json.loads((folder / FOUND).read_text(encoding="utf-8"))
+        return bool(found["comparison"] == asked)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def write(comparison: Comparison, folder: Path, command: str, asked: dict[str, Any]) -> None:
+    """Write a comparison: results.json, curves.csv, a history and probe a run, PNG and SVG plots, report.html.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    folder : Path
+        From `place`: what is left there of the same comparison, and not written again, is removed.
+    command : str
+    asked : dict
+        The comparison's `identity`.
+    """
+    files.write_json(folder / FOUND, {"command": command, "comparison": asked, **comparison.as_json()})
+    files.write_text(folder / CURVES, _curves_csv(comparison))
+    written = set()
     for result in comparison.results:
         name = f"{ARM_NAMES[result.settings.norm].replace(' ', '-')}-seed{result.settings.seed}"
-        result.history.to_csv(folder / "runs" / f"{name}.csv")
-        result.probe.to_csv(folder / "runs" / f"{name}-probe.csv")
+        for kept, ending in ((result.history, ".csv"), (result.probe, "-probe.csv")):
+            kept.to_csv(folder / RUNS / f"{name}{ending}")
+            written.add(f"{name}{ending}")
+    for left in (folder / RUNS).iterdir():  # of runs that were interrupted this time
+        if OF_A_RUN.fullmatch(left.name) and left.name not in written:
+            left.unlink()
     settings = dataclasses.asdict(comparison.results[0].settings)
+    seeds_shown = dict.fromkeys(run.settings.seed for run in shown(comparison).values())
+    settings["seed"] = " and ".join(map(str, seeds_shown))
     pictures = []
-    for name, figure in draw(comparison).items():
+    figures = draw(comparison)
+    for name in CAPTIONS.keys() - figures.keys():
+        for ending in (".png", ".svg"):
+            (folder / f"{name}{ending}").unlink(missing_ok=True)
+    for name, figure in figures.items():
         _, svg = plots.save(figure, folder / name)
         pictures.append(report.Picture(svg, CAPTIONS[name].format(**settings)))
     for key in ("norm", "seed", "probed"):
@@ -51,7 +104,7 @@ def write(comparison: Comparison, folder: Path, command: str) -> None:
         command=command,
         facts=facts,
     )
-    report.write(folder / "report.html", title=f"With and without {comparison.names[-1]}", sections=[section])
+    report.write(folder / PAGE, title=f"With and without {comparison.names[-1]}", sections=[section])
 
 
 def versions() -> str:
@@ -72,18 +125,27 @@ def _curves_csv(comparison: Comparison) -> str:
 
 
 def plot_histories(runs: Sequence[Path], out: Path) -> None:
-    """Draw the convergence curves of saved runs over each other."""
-    histories = {str(path.with_suffix("")): [_read_history(path)] for path in runs}
+    """Draw the convergence curves of saved runs over each other: the accuracy, or the loss where none has one."""
+    histories = {path: _read_history(path) for path in dict.fromkeys(runs)}
+    short = {path: str(files.beside(path, "", ENDINGS)) for path in histories}
+    twice = {name for name, count in Counter(short.values()).items() if count > 1}
+    labels = {path: str(path) if name in twice else name for path, name in short.items()}
+    arms = {labels[path].replace("$", r"\$"): [history] for path, history in histories.items()}  # "$x$" is a formula
+    tested = any(math.isfinite(value) for history in histories.values() for value in history.validation_accuracy)
     figure, (ax,) = plots.figure()
-    plots.curves(histories, ax)
+    plots.curves(arms, ax, measure="accuracy" if tested else "loss")
     with files.replacing(out) as temporary:
         figure.savefig(temporary, format=out.suffix[1:].lower(), dpi=120)
 
 
+ENDINGS = (".csv", ".json", ".safetensors")
+
+
 def _read_history(path: Path) -> History:
-    if path.suffix not in (".csv", ".json", ".safetensors"):
-        raise InputError(f"{path}: a run is a history (.csv, .json) or a network saved beside one (.safetensors)")
-    history = History.from_json(path) if path.suffix == ".json" else History.from_csv(path.with_suffix(".csv"))
+    file = path if path.name.endswith((".csv", ".json")) else files.beside(path, ".csv")
+    if file != path and not file.exists() and path.suffix != ".safetensors":
+        raise InputError(f"{path}: a run is a history (.csv, .json), or a network with its history beside it ({file})")
+    history = History.from_json(file) if file.name.endswith(".json") else History.from_csv(file)
     if not history.steps:
         raise InputError(f"{path}: has no record yet, as when a training is stopped early; there is nothing to draw")
     return history

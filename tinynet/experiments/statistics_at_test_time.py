@@ -71,8 +71,9 @@ class StatisticsSettings(RunSettings):
             return {"diverged": True}
         for m in [m for m in TEST_BATCH_SIZES if m <= len(test)]:
             rows = len(test) // m * m  # a last, short batch is left out
-            answers = with_batch_statistics(net, test.x[:rows], m).argmax(axis=1)
-            accuracy["batch"][str(m)] = float(np.mean(answers == test.y[:rows]))
+            outputs = with_batch_statistics(net, test.x[:rows], m)
+            right = float(np.mean(outputs.argmax(axis=1) == test.y[:rows]))
+            accuracy["batch"][str(m)] = right if np.isfinite(outputs).all() else math.nan
         return {"diverged": False, "chance": float(np.bincount(test.y).max() / len(test)), **accuracy}
 
 
@@ -190,7 +191,8 @@ def table(results: Results) -> list[list[str]]:
                 (r["running"][USUAL], r["population"], r["minibatch"], r["batch"]["1"], r["batch"].get("60", math.nan))
                 for r in found.values()
             ]
-            cells = [interval([100 * row[k] for row in accuracies], "{:.2f}") for k in range(5)]
+            known = [[100 * row[k] for row in accuracies if not math.isnan(row[k])] for k in range(5)]
+            cells = [interval(values, "{:.2f}") for values in known]
             body.append([f"{steps:,}", activation, *cells, f"{diverged} of {len(done)}"])
     return [header, *body]
 

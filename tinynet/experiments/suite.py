@@ -8,12 +8,13 @@ import datetime
 import io
 import json
 import platform
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tinynet import files, plots, report
-from tinynet.errors import unknown_name
+from tinynet.errors import InputError, unknown_name
 from tinynet.experiments import (
     dissection,
     figure_1,
@@ -22,14 +23,16 @@ from tinynet.experiments import (
     learning_rate,
     prediction_cost,
     regularization,
+    results,
     statistics_at_test_time,
     vanishing_gradients,
 )
-from tinynet.experiments.experiment import Experiment, Results, Verdict
+from tinynet.experiments.experiment import QUICK, Experiment, Results, Verdict
 from tinynet.experiments.results import versions
 from tinynet.experiments.runner import available_cores
 from tinynet.experiments.sweep import Sweep
 
+HEAD = 100_000  # characters of a results.json that have its command; the runs come after it
 EXPERIMENTS: dict[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
     for module in (
@@ -64,15 +67,42 @@ def find(names: Sequence[str]) -> list[Experiment]:
     return [EXPERIMENTS[name] for name in dict.fromkeys(names)]
 
 
+def place(out: Path, quick: bool) -> Path:
+    """Return the folder for results of this form: ``out``, or one in it if there are those of the other form.
+
+    Raises
+    ------
+    InputError
+        If what is there is a comparison, of `tinynet compare`.
+    """
+    if (out / results.CURVES).exists():
+        raise InputError(f"{out}: has a comparison, made by tinynet compare; choose another folder with --out")
+    other = any(_is_quick(out / name / results.FOUND) not in (quick, None) for name in EXPERIMENTS)
+    return out / ("quick" if quick else "full") if other else out
+
+
+def _is_quick(found: Path) -> bool | None:
+    """Return whether a results.json is of the quick form; None if there is none."""
+    try:
+        with found.open(encoding="utf-8") as file:
+            made = re.search(r'"command": "tinynet run [^ "]+( --quick)?"', file.read(HEAD))
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if made is None else made[1] is not None
+
+
 def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tuple[Verdict, report.Section]:
     """Write an experiment's results, table and figures under its name; return its verdict and its section."""
     wanted = experiment.runs(quick)
-    results: Results = {s: sweep.results[s] for s in wanted if s in sweep.results}
+    found: Results = {s: sweep.results[s] for s in wanted if s in sweep.results}
     failed = [s for s in wanted if s in sweep.failures]
     folder = files.writable_folder(out / experiment.name)
-    finding = experiment.finding(results)
+    finding = experiment.finding(found, quick=quick)
     verdict, table = finding.verdict, finding.table
     pictures = []
+    for name in experiment.captions.keys() - finding.figures.keys():
+        for ending in (".png", ".svg"):  # of before, when there was something to draw
+            (folder / f"{name}{ending}").unlink(missing_ok=True)
     for name, figure in finding.figures.items():
         _, svg = plots.save(figure, folder / name)
         pictures.append(report.Picture(svg, experiment.captions[name]))
@@ -84,7 +114,7 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
         "command": command,
         "versions": versions(),
         "table": table,
-        "runs": [{"settings": dataclasses.asdict(s), "result": result} for s, result in results.items()],
+        "runs": [{"settings": dataclasses.asdict(s), "result": result} for s, result in found.items()],
         "failed": [{"settings": dataclasses.asdict(s), "error": sweep.failures[s]} for s in failed],
     }
     files.write_json(folder / "results.json", data)
@@ -97,7 +127,7 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
         table=table,
         pictures=pictures,
         command=command,
-        facts=[["runs", str(len(results))], ["failed runs", str(len(failed))], ["versions", versions()]],
+        facts=[["runs", str(len(found))], ["failed runs", str(len(failed))], ["versions", versions()]],
         data=json.dumps({key: data[key] for key in ("experiment", "verdict", "command", "versions", "table")}),
     )
     return verdict, section
@@ -109,17 +139,20 @@ def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
     header = ["claim", "verdict", "measured"]
     summary = [header, *([e.title, verdict.outcome, verdict.headline] for e, verdict, _ in written)]
     sections = [section for _, _, section in written]
+    note = QUICK if quick else ""
     report.write(
         out / "report.html",
         title="What batch normalization does, measured",
         sections=sections,
         summary=summary,
         lab=lab.grid(sweep.results, quick),
+        note=note,
     )
     command = "tinynet report" + (" --quick" if quick else "")
     day, cores = datetime.date.today().isoformat(), available_cores()
     made = f"`{command}` on {day}, on {platform.machine()} with {cores} cores, {versions()}"
-    report.write_markdown(out / "results.md", title="Results", made=made, sections=sections, summary=summary)
+    page = out / "results.md"
+    report.write_markdown(page, title="Results", made=made, sections=sections, summary=summary, note=note)
     return summary
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tinynet import plots
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval, rows_by_seed
+from tinynet.experiments.experiment import Experiment, Results, Verdict, by_step, decide, interval, rows_by_seed
 from tinynet.experiments.gradients import (
     BATCH,
     GradientSettings,
@@ -103,12 +103,14 @@ def wide_factors(results: Results, activation: str) -> dict[int, list[float]]:
 
 
 def last_outputs(results: Results, arm: str) -> tuple[list[float], Array]:
-    """Return the steps, and the mean output of the last hidden sigmoid over training: an array (runs, steps)."""
+    """Return the steps, and the mean output of the last hidden sigmoid over training: an array (runs, steps).
+
+    It has nan where a run was not measured, as after it diverged.
+    """
     probes = [r["probe"] for s, r in results.items() if isinstance(s, RunSettings) and s.norm == ARMS[arm]]
-    rows = [list(probe["values"]["mean"].values())[-1] for probe in probes if probe["steps"]]
-    records = min(map(len, rows), default=0)  # a diverged run has fewer
-    steps = [float(step) for step in probes[0]["steps"][:records]] if records else []
-    return steps, np.array([row[:records] for row in rows])
+    measured = [(probe["steps"], list(probe["values"]["mean"].values())[-1]) for probe in probes if probe["steps"]]
+    steps, rows = by_step(measured)
+    return steps, np.array(rows)
 
 
 def distance_from_theory(results: Results) -> float:
