@@ -145,6 +145,73 @@ def test_a_bit_that_changed_in_a_weight_is_noticed(saved):
         tn.load(saved)
 
 
+def tampered(path, name, value):
+    """Write the file again with another number in an array."""
+    arrays, metadata = files.read_arrays(path)
+    arrays[name] = arrays[name].copy()
+    arrays[name][1] = value
+    files.write_arrays(path, arrays, metadata)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("running_var", -0.25), ("running_var", np.nan), ("running_var", np.inf), ("running_mean", np.nan)],
+)
+def test_a_statistic_that_cannot_be_is_refused_by_name(saved, name, value):
+    tampered(saved, f"batch_norm_1.{name}", value)
+    message = rf"net\.safetensors: batch_norm_1\.{name}\[1\] is {value}, and must be a finite number"
+    with pytest.raises(tn.FileFormatError, match=message):
+        tn.load(saved)
+
+
+def test_a_variance_of_0_is_one(saved):
+    tampered(saved, "batch_norm_1.running_var", 0)
+    assert tn.load(saved).state["batch_norm_1.running_var"][1] == 0
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_what_could_not_be_loaded_again_is_not_saved(saved, value):
+    before, net = saved.read_bytes(), tn.load(saved)
+    net.state["batch_norm_1.running_var"][2] = value
+    with pytest.raises(tn.InputError, match=rf"running_var\[2\] is {value}, .*; net\.calibrate\(x\) sets it"):
+        net.save(saved)
+    assert saved.read_bytes() == before
+    net.calibrate(np.eye(4, dtype="float32"))
+    net.save(saved)
+    assert (
+        tn.load(saved).state["batch_norm_1.running_var"].tobytes() == net.state["batch_norm_1.running_var"].tobytes()
+    )
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_a_weight_may_be_anything_as_a_diverged_run_left_it(saved, value):
+    net = tn.load(saved)
+    net.params["dense_1.weight"][0, 0] = value
+    net.save(saved)
+    assert tn.load(saved).params["dense_1.weight"].tobytes() == net.params["dense_1.weight"].tobytes()
+
+
+@pytest.mark.parametrize("norm", [None, "batch", "layer"])
+def test_a_network_that_diverged_in_fit_is_saved_and_loaded(tmp_path, norm):
+    net = tn.mlp(2, [8, 8], 2, norm=norm, seed=0)
+    assert tn.fit(net, tn.datasets.moons(61, seed=0), optimizer=tn.SGD(1e25), steps=200).diverged
+    net.save(tmp_path / "net")
+    for name, array in {**(back := tn.load(tmp_path / "net")).params, **back.state}.items():
+        np.testing.assert_array_equal(array, {**net.params, **net.state}[name])
+
+
+def test_a_setting_that_was_written_as_a_whole_number_is_the_same_number(tmp_path):
+    graph = [
+        {"layer": "BatchNorm", "config": {"decay": 0, "eps": 1}, "reads": [0]},
+        {"layer": "Dropout", "config": {"rate": 0}, "reads": [1]},
+    ]
+    net = tn.Sequential([tn.BatchNorm(decay=0, eps=1), tn.Dropout(0)], inputs=2)
+    net.save(tmp_path / "net")
+    arrays, metadata = files.read_arrays(tmp_path / "net")
+    files.write_arrays(tmp_path / "net", arrays, metadata | {"graph": json.dumps(graph)})
+    assert str(tn.load(tmp_path / "net")) == str(net)
+
+
 DENSE = {"layer": "Dense", "config": {"units": 2}, "reads": [0]}
 
 
@@ -194,6 +261,13 @@ DENSE = {"layer": "Dense", "config": {"units": 2}, "reads": [0]}
                 '"1e', "1e"
             )
         },
+        {"graph": json.dumps([DENSE, {"layer": "BatchNorm", "config": {"eps": -1.0}, "reads": [1]}])},
+        {"graph": json.dumps([DENSE, {"layer": "BatchNorm", "config": {"eps": math.nan}, "reads": [1]}])},
+        {"graph": json.dumps([DENSE, {"layer": "BatchNorm", "config": {"decay": 1.0}, "reads": [1]}])},
+        {"graph": json.dumps([DENSE, {"layer": "BatchNorm", "config": {"decay": True}, "reads": [1]}])},
+        {"graph": json.dumps([DENSE, {"layer": "LayerNorm", "config": {"eps": -1e-9}, "reads": [1]}])},
+        {"graph": json.dumps([DENSE, {"layer": "Dropout", "config": {"rate": 1.5}, "reads": [1]}])},
+        {"graph": json.dumps([DENSE, {"layer": "Dropout", "config": {"rate": False}, "reads": [1]}])},
         {"inputs": "9" * 4000},
         {"inputs": "-3"},
         {"graph": json.dumps([DENSE | {"reads": []}])},
@@ -309,6 +383,47 @@ def test_loading_draws_no_weights(tmp_path, monkeypatch):
     back = tn.load(tmp_path / "net")
     assert str(back) == str(net)
     np.testing.assert_array_equal(back.params["dense_2.weight"], net.params["dense_2.weight"])
+
+
+@pytest.mark.parametrize(
+    ("init", "named"),
+    [
+        (initializers.normal(0.05), "normal(0.05)"),
+        (initializers.he_normal, "he_normal"),
+        (np.str_("normal(0.5)"), "normal(0.5)"),
+        (lambda rng, fan_in, fan_out: rng.uniform(-1, 1, (fan_in, fan_out)), "custom"),
+    ],
+)
+def test_a_network_whose_initializer_was_a_function_comes_back(tmp_path, init, named):
+    net = tn.mlp(4, [5], 3, init=init, norm="batch", seed=0)
+    net.save(tmp_path / "net")
+    back = tn.load(tmp_path / "net")
+    assert [layer.init for layer in back.layers.values() if isinstance(layer, tn.Dense)] == [named] * 2
+    assert repr(back.layers["dense_1"]) == f"Dense(units=5, bias=False, init={named!r})"
+    for name, array in net.params.items():
+        np.testing.assert_array_equal(back.params[name], array)
+    back.save(tmp_path / "again")
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "net").read_bytes()
+    np.testing.assert_array_equal(back.fold().forward(np.eye(4)), net.fold().forward(np.eye(4)))
+
+
+def test_so_does_a_run_of_it(tmp_path):
+    data = tn.datasets.moons(40, seed=0)
+    made = {"init": lambda rng, fan_in, fan_out: rng.uniform(-1, 1, (fan_in, fan_out)), "seed": 0}
+    straight, stopped = tn.mlp(2, [5], 2, **made), tn.mlp(2, [5], 2, **made)
+    tn.fit(straight, data, epochs=4)
+    tn.fit(stopped, data, epochs=4, checkpoint=tmp_path / "run", callbacks=[StopAfter(2)])
+    resumed, _ = tn.resume(tmp_path / "run", data)
+    for name, array in straight.params.items():
+        np.testing.assert_array_equal(resumed.params[name], array)
+
+
+class StopAfter(tn.Callback):
+    def __init__(self, steps):
+        self.steps = steps
+
+    def on_step(self, run):
+        run.stop = run.step == self.steps
 
 
 def test_arrays_that_are_missing_or_spare_are_named(saved):

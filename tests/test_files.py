@@ -131,6 +131,62 @@ def test_arrays_and_their_metadata_come_back_bit_by_bit(tmp_path, dtype):
         assert read[name].tobytes() == array.tobytes()
 
 
+LAYOUTS = {
+    "Fortran's order": lambda a: np.asfortranarray(a),
+    "a transposed view": lambda a: np.ascontiguousarray(a.T).T,
+    "every other column": lambda a: np.repeat(a, 2, axis=1)[:, ::2],
+    "backwards": lambda a: np.ascontiguousarray(a[::-1, ::-1])[::-1, ::-1],
+    "the other byte order": lambda a: a.astype(a.dtype.newbyteorder(">")),
+    "both": lambda a: np.asfortranarray(a.astype(a.dtype.newbyteorder(">"))),
+    "a list": lambda a: a.tolist(),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_an_array_of_any_layout_comes_back_with_its_values(tmp_path, layout, dtype):
+    values = np.arange(12).reshape(3, 4).astype(dtype)
+    given = LAYOUTS[layout](values)
+    files.write_arrays(tmp_path / "a", {"w": given}, {})
+    for back in (files.read_arrays(tmp_path / "a")[0]["w"], load_file(tmp_path / "a")["w"]):
+        np.testing.assert_array_equal(back, values, strict=True)
+    np.testing.assert_array_equal(given, values)
+
+
+def test_a_number_a_row_that_is_spread_out_and_a_read_only_array_come_back(tmp_path):
+    arrays = {
+        "number": np.array(2.5),
+        "spread": np.broadcast_to(np.float32(3), (2, 3)),
+        "read_only": np.arange(3.0),
+        "none": np.empty((0, 3), order="F"),
+    }
+    arrays["read_only"].flags.writeable = False
+    files.write_arrays(tmp_path / "a", arrays, {})
+    back, _ = files.read_arrays(tmp_path / "a")
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(back[name], array, strict=True)
+
+
+@pytest.mark.parametrize("array", [np.ones(2, bool), np.ones(2, complex), np.array(["a"]), np.array([None])])
+def test_an_array_that_could_not_be_read_again_is_not_written(tmp_path, array):
+    with pytest.raises(tn.InputError, match=rf"a: w is {array.dtype}; a file can hold floats and integers"):
+        files.write_arrays(tmp_path / "a", {"w": array}, {})
+    assert names(tmp_path) == []
+
+
+def test_every_bfloat16_is_read_as_the_float32_of_its_value(tmp_path):
+    bits = np.arange(2**16)
+    header = {"a": {"dtype": "BF16", "shape": [256, 256], "data_offsets": [0, 2**17]}}
+    (tmp_path / "a").write_bytes(safetensors(header, bits.astype("<u2").tobytes()))
+    read = files.read_arrays(tmp_path / "a")[0]["a"]
+    assert (read.dtype, read.shape) == (np.float32, (256, 256))
+    # a sign, eight bits of exponent, seven of the number after the point
+    sign, exponent, fraction = bits >> 15, bits >> 7 & 255, bits & 127
+    size = np.where(exponent > 0, (1 + fraction / 128) * 2.0 ** (exponent - 127.0), fraction / 128 * 2.0**-126)
+    size[exponent == 255] = np.where(fraction[exponent == 255] == 0, np.inf, np.nan)
+    np.testing.assert_array_equal(read.ravel(), np.where(sign, -size, size))
+
+
 def test_arrays_that_other_software_wrote_need_no_checksum(tmp_path):
     save_file({"w": np.arange(3)}, tmp_path / "a", metadata={"format": "pt"})
     arrays, metadata = files.read_arrays(tmp_path / "a")
@@ -178,9 +234,10 @@ AS_TEXT = json.dumps(TENSOR).encode()
         (safetensors({"__metadata__": {"k": 1}}), "expected a string"),
         (safetensors({"a": TENSOR | {"dtype": "F8_E4M3"}}, bytes(8)), "F8_E4M3|invalid shape"),
         (
-            safetensors({"a": TENSOR | {"dtype": "BF16", "data_offsets": [0, 4]}}, bytes(4)),
-            "it holds BF16, a type that",
+            safetensors({"a": TENSOR | {"dtype": "BOOL", "data_offsets": [0, 2]}}, bytes(2)),
+            "it holds BOOL, a",
         ),
+        (safetensors({"a": TENSOR | {"dtype": "BF16", "shape": [-2]}}, bytes(4)), "invalid value"),
         (safetensors({"a": TENSOR | {"dtype": "O"}}, bytes(8)), "unknown variant"),
         (safetensors({"a": TENSOR | {"shape": [2**62, 4]}}, bytes(8)), "overflow"),
         (safetensors({"a": TENSOR | {"shape": [-2]}}, bytes(8)), "invalid value"),

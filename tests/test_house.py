@@ -58,14 +58,14 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"layers.activations", "layers.batch_norm", "layers.dense", "layers.dropout", "layers.layer_norm"}
     | {"layers.merge", "layers.softmax"},
     {"layers.base"},
-    {"arrays", "initializers", "kernels.__init__", "settings"},
+    {"arrays", "initializers", "kernels.__init__"},
     {"kernels.activations", "kernels.batch_norm", "kernels.dense", "kernels.layer_norm"}
     | {"kernels.merge", "kernels.sgd", "kernels.softmax"},
     {"kernels.jit"},
     {"machinery.passes"},
     {"machinery.recording"},
     {"machinery.tape"},
-    {"machinery.blas", "machinery.cache"},
+    {"machinery.blas", "machinery.cache", "settings"},
     {"errors", "text", "typing", "experiments.__init__", "machinery.__init__"},
 ]
 FLOOR = {name: -k for k, floor in enumerate(HOUSE) for name in floor}

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+import tinynet as tn
 from tinynet import InputError, initializers
 
 FAN_IN, FAN_OUT = 300, 200
@@ -98,3 +99,116 @@ def test_normal_needs_a_finite_standard_deviation(name):
 def test_constant_needs_a_finite_number(name):
     with pytest.raises(InputError, match="finite number, as in constant"):
         initializers.get(name)
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        (initializers.normal(0.05), "normal(0.05)"),
+        (initializers.normal(np.float32(0.1)), "normal(0.10000000149011612)"),
+        (initializers.normal(1), "normal(1)"),
+        (initializers.normal(1e-30), "normal(1e-30)"),
+        (initializers.constant(0), "constant(0)"),
+        (initializers.constant(-0.25), "constant(-0.25)"),
+        (initializers.orthogonal, "orthogonal"),
+        *((getattr(initializers, name), name) for name in initializers.NAMED),
+    ],
+)
+def test_what_the_module_returns_is_known_by_its_name_and_draws_the_same(made, name):
+    assert repr(made) == name == initializers.check(made)
+    weights = [init(np.random.default_rng(3), 4, 3) for init in (made, initializers.get(name))]
+    np.testing.assert_array_equal(*weights)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "same"),
+    [("xavier_uniform", "glorot_uniform"), ("kaiming_normal_", "he_normal"), ("Kaiming_Uniform", "he_uniform")],
+)
+def test_what_pytorch_calls_otherwise_is_named(wrong, same):
+    with pytest.raises(InputError, match=f"unknown initializer '{wrong}'; here it is '{same}'"):
+        initializers.get(wrong)
+
+
+@pytest.mark.parametrize("std", [-0.1, math.nan, math.inf, "0.1", None])
+def test_a_standard_deviation_that_cannot_be_is_refused_when_it_is_given(std):
+    with pytest.raises(InputError, match="normal: std must"):
+        initializers.normal(std)
+    if std != -0.1:
+        with pytest.raises(InputError, match="constant: value must"):
+            initializers.constant(std)
+
+
+def ramp(rng, fan_in, fan_out):
+    return np.arange(fan_in * fan_out).reshape(fan_in, fan_out)
+
+
+class Ramp:
+    def __call__(self, rng, fan_in, fan_out):
+        return ramp(rng, fan_in, fan_out).tolist()
+
+    def __repr__(self):
+        return "Ramp()"
+
+
+def by_name_or_not(init):
+    return tn.mlp(3, [4], 2, init=init, seed=1).params
+
+
+@pytest.mark.parametrize("name", ["normal(0.05)", "constant(0.5)", "he_uniform"])
+def test_a_layer_takes_it_called_or_by_its_name(name):
+    made = initializers.get(name)
+    for weights in zip(by_name_or_not(made).values(), by_name_or_not(name).values(), strict=True):
+        np.testing.assert_array_equal(*weights)
+    assert repr(tn.Dense(3, init=made)) == repr(tn.Dense(3, init=name)) == f"Dense(units=3, bias=True, init={name!r})"
+
+
+@pytest.mark.parametrize(("init", "shown"), [(ramp, "ramp"), (Ramp(), "Ramp()"), (lambda *_: ramp(*_), "<lambda>")])
+def test_a_function_of_ones_own_draws_every_weight(init, shown):
+    params = by_name_or_not(init)
+    np.testing.assert_array_equal(params["dense_1.weight"], np.arange(12).reshape(3, 4))
+    np.testing.assert_array_equal(params["dense_2.weight"], np.arange(8).reshape(4, 2))
+    assert repr(tn.Dense(4, init=init)) == f"Dense(units=4, bias=True, init={shown})"
+
+
+def test_it_draws_from_the_networks_generator_in_turn():
+    own = tn.mlp(3, [4], 2, init=lambda rng, fan_in, fan_out: rng.normal(0, 0.3, (fan_in, fan_out)), seed=5)
+    for name, weight in tn.mlp(3, [4], 2, init="normal(0.3)", seed=5).params.items():
+        np.testing.assert_array_equal(own.params[name], weight)
+
+
+def test_the_array_that_a_function_returns_stays_its_own():
+    mine = np.ones((3, 2), "float32")
+    layer = tn.Dense(2, init=lambda *_: mine).build(3)
+    layer.params["weight"][...] = 7
+    assert (mine == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("init", "message"),
+    [
+        (initializers.normal, r"normal is no function of \(rng, fan_in, fan_out\); write normal\(0\.05\)"),
+        (lambda shape: np.zeros(shape), r"<lambda> is no function of \(rng, fan_in, fan_out\)$"),
+        (0.05, "give a name such as 'he_normal', or a function .*, not 0.05"),
+        (None, "give a name such as 'he_normal', or a function .*, not None"),
+        (np.eye(3), "give a name such as 'he_normal', or a function .*, not ndarray"),
+        ("he_norml", "did you mean 'he_normal'"),
+    ],
+)
+def test_what_is_no_initializer_is_refused_when_the_layer_is_made(init, message):
+    with pytest.raises(InputError, match=message):
+        tn.Dense(3, init=init)
+
+
+@pytest.mark.parametrize(
+    ("init", "message"),
+    [
+        (lambda rng, fan_in, fan_out: np.zeros((fan_out, fan_in)), r"\(4, 3\), not float64 of shape \(3, 4\)"),
+        (lambda rng, fan_in, fan_out: None, r"\(4, 3\), not object of shape \(\)"),
+        (lambda rng, fan_in, fan_out: rng.normal() + "x", r"as a function of \(rng, 4, 3\) it fails"),
+        (np.random.randn, r"as a function of \(rng, 4, 3\) it fails"),
+        ("custom", "'custom' stands for a function that a file could not hold; give the function itself"),
+    ],
+)
+def test_what_draws_no_weight_is_refused_when_the_layer_is_built(init, message):
+    with pytest.raises(InputError, match=message):
+        tn.Dense(3, init=init).build(4)

@@ -165,6 +165,81 @@ def test_a_tensor_that_numpy_cannot_have_is_named():
         tn.from_torch_state(tn.mlp(2, [3], 2), {"0.weight": OnAnotherDevice()})
 
 
+def rounded(arrays):
+    """The arrays with numbers that bfloat16 and float16 have, by name."""
+    return {name: np.round(a * 8) / 8 if a.dtype.kind == "f" else a for name, a in arrays.items()}
+
+
+class BFloat16:
+    """What a bfloat16 tensor of PyTorch is, as seen from NumPy."""
+
+    dtype = "torch.bfloat16"
+
+    def __init__(self, array):
+        self.array = array
+
+    def __array__(self, *_, **__):
+        raise TypeError("Got unsupported ScalarType BFloat16")
+
+    def float(self):
+        return self.array.astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("given", ["float16", "bfloat16", "float64"])
+def test_any_float_type_will_do(dtype, given):
+    arrays = rounded(load_file(vectors.STATE))
+    expected, net = twin(dtype), twin(dtype)
+    tn.from_torch_state(expected, arrays)
+    floats = {name: a for name, a in arrays.items() if a.dtype.kind == "f"}
+    tn.from_torch_state(
+        net, arrays | {n: BFloat16(a) if given == "bfloat16" else a.astype(given) for n, a in floats.items()}
+    )
+    assert_same(everything(net), everything(expected))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_file_of_bfloat16_has_the_numbers_that_pytorch_rounded_to(dtype):
+    with safe_open(vectors.BFLOAT16, "numpy") as file:
+        assert {file.get_slice(name).get_dtype() for name in file.keys()} == {"BF16", "I64"}  # noqa: SIM118
+    net, whole = twin(dtype), twin(dtype)
+    tn.from_torch_state(net, vectors.BFLOAT16)
+    tn.from_torch_state(whole, vectors.STATE)
+    for name, array in everything(whole).items():
+        read = everything(net)[name].astype("float32")
+        assert not (read.view("u4") & 0xFFFF).any(), name  # eight digits of the fraction, the first not written
+        assert (abs(read - array) <= abs(array) * 2.0**-8).all(), name
+
+
+def test_numbers_that_the_network_cannot_hold_are_named():
+    net, given = twin(), {name: a.astype("float64") for name, a in load_file(vectors.STATE).items()}
+    before = everything(net)
+    given["0.weight"][2, 3] = 1e300
+    with pytest.raises(tn.FileFormatError, match=r"0\.weight has numbers that float32 cannot .*dtype='float64'"):
+        tn.from_torch_state(net, given)
+    assert_same(everything(net), before)
+    tn.from_torch_state(twin("float64"), given)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("running_var", -0.25), ("running_var", np.nan), ("running_var", np.inf), ("running_mean", -np.inf)],
+)
+def test_a_statistic_that_cannot_be_is_named_and_nothing_is_filled(tmp_path, name, value):
+    net = twin()
+    before, given = everything(net), load_file(vectors.STATE)
+    given[f"5.{name}"][3] = value
+    save_file(given, tmp_path / "model.safetensors")
+    for source, where in ((given, "state dict"), (tmp_path / "model.safetensors", r"model\.safetensors")):
+        with pytest.raises(tn.FileFormatError, match=rf"{where}: 5\.{name}\[3\] is {value}, and must be a finite"):
+            tn.from_torch_state(net, source)
+    assert_same(everything(net), before)
+    net.state[f"batch_norm_2.{name}"][3] = value
+    with pytest.raises(tn.InputError, match=rf"out: 5\.{name}\[3\] is {value}, .*calibrate"):
+        to_torch_state(net, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_network_that_branches_has_no_sequential():
     x = tn.Input(3)
     h = tn.ReLU()(tn.Dense(3)(x))

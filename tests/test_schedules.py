@@ -1,5 +1,9 @@
+import copy
+import dataclasses
 import math
+import pickle
 
+import numpy as np
 import pytest
 
 import tinynet as tn
@@ -56,8 +60,68 @@ def test_any_function_of_the_step_is_a_schedule():
         (lambda: tn.Warmup(0.1, 0), "steps must be a positive number, not 0"),
         (lambda: tn.Warmup(-0.1, 10), "lr must be a positive number, not -0.1"),
         (lambda: tn.Warmup("slow", 10), "lr must be a number or a schedule, not 'slow'"),
+        (lambda: tn.Constant("0.1"), "lr must be a positive number, not 0.1"),
+        (lambda: tn.Constant(None), "lr must be a positive number, not None"),
+        (lambda: tn.StepDecay(1, 2.5), "every must be a whole number, not 2.5"),
+        (lambda: tn.StepDecay(1, 10, "half"), "factor must be a number, not 'half'"),
+        (lambda: tn.StepDecay(1, 10, math.nan), "factor must be a finite number, not nan"),
+        (lambda: tn.Cosine(1, 10, math.inf), "final must be a finite number, not inf"),
+        (lambda: tn.Cosine(1, 10, -0.1), "final must not be negative, not -0.1"),
+        (lambda: tn.Cosine(1, 0.5), "steps must be a whole number, not 0.5"),
+        (lambda: tn.Cosine(1, [10]), "steps must be a positive number"),
+        (lambda: tn.Warmup(0.1, math.inf), "steps must be a positive number, not inf"),
+        (lambda: tn.Warmup(tn.Cosine, 10), r"lr: Cosine needs its settings, as in tn\.Cosine\(0\.1"),
+        (lambda: tn.SGD(tn.Cosine), r"lr: Cosine needs its settings, as in tn\.Cosine\(0\.1"),
+        (lambda: tn.SGD({"dense_1.weight": 0}), r"not parameters: those go to step\(net\.params, net\.grads\)"),
     ],
 )
 def test_bad_settings_are_refused_when_the_schedule_is_made(make, message):
     with pytest.raises(tn.InputError, match=message):
         make()
+
+
+SCHEDULES = [
+    tn.Constant(0.25),
+    tn.StepDecay(0.5, every=100, factor=0.5),
+    tn.Cosine(0.5, steps=100, final=0.125),
+    tn.Warmup(0.5, steps=10),
+    tn.Warmup(tn.Warmup(tn.Cosine(0.5, steps=100), steps=10), steps=5),
+]
+TYPES = [np.float32, np.float64, np.array, np.longdouble]
+
+
+@pytest.mark.parametrize("kind", TYPES, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_numbers_of_any_type_become_pythons_own(schedule, kind):
+    settings = {field.name: getattr(schedule, field.name) for field in dataclasses.fields(schedule)}
+    twin = type(schedule)(**{name: value if callable(value) else kind(value) for name, value in settings.items()})
+    assert repr(twin) == repr(schedule)
+    assert twin == schedule
+    for name, value in settings.items():
+        assert type(getattr(twin, name)) is type(value)
+        if name in ("steps", "every"):
+            assert type(value) is int
+    assert [twin(step) for step in range(130)] == [schedule(step) for step in range(130)]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_a_setting_cannot_be_assigned_and_it_is_said_what_to_write(schedule):
+    before, kind = repr(schedule), type(schedule).__name__
+    for name in [*(field.name for field in dataclasses.fields(schedule)), "rate"]:
+        with pytest.raises(tn.InputError, match=rf"{kind}: {name} cannot be assigned.* optimizer\.lr = tn\.{kind}\("):
+            setattr(schedule, name, 1)
+    with pytest.raises(tn.InputError, match="cannot be deleted"):
+        del schedule.lr
+    assert repr(schedule) == before
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=repr)
+def test_a_copy_is_equal_and_has_the_same_hash(schedule):
+    for other in (copy.copy(schedule), copy.deepcopy(schedule), pickle.loads(pickle.dumps(schedule))):
+        assert other == schedule
+        assert hash(other) == hash(schedule)
+    assert len({*SCHEDULES, schedule}) == len(SCHEDULES)
+
+
+def test_another_is_made_from_one_with_replace():
+    assert dataclasses.replace(SCHEDULES[2], lr=0.25) == tn.Cosine(0.25, steps=100, final=0.125)

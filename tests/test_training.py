@@ -86,7 +86,7 @@ def test_one_step_is_forward_loss_backward_update():
 
 
 def test_epochs_are_passes_and_each_is_recorded():
-    assert fit(network(), epochs=3).steps == [7, 14, 21]  # 61 examples: six batches of ten and one of one
+    assert fit(network(), epochs=3).steps == [7, 14, 21]  # 61 examples: five batches of nine and two of eight
 
 
 def test_steps_are_updates_and_twenty_records_are_taken():
@@ -215,18 +215,33 @@ def test_data_of_the_other_precision_is_converted(net_dtype, data_dtype):
         np.testing.assert_array_equal(array, {**nets[1].params, **nets[1].state}[name])
 
 
-# -- the last, short batch ------------------------------------------------------------------------------------
+# -- the last batch of an epoch -------------------------------------------------------------------------------
 
 
-def test_a_single_left_over_example_is_used_without_batch_norm_and_left_out_with_it():
-    sizes = {}
+def test_left_over_examples_come_in_the_same_batches_with_and_without_batch_norm():
+    seen = []
     for norm in (None, "layer", "batch"):
         watch = Watch()
-        history = fit(network(norm=norm), epochs=2, callbacks=[watch])
-        sizes[norm] = [len(batch) for batch in watch.batches]
-        assert history.steps == [len(sizes[norm]) // 2, len(sizes[norm])]
-    assert sizes[None] == sizes["layer"] == [10, 10, 10, 10, 10, 10, 1] * 2
-    assert sizes["batch"] == [10, 10, 10, 10, 10, 10] * 2
+        assert fit(network(norm=norm), epochs=2, callbacks=[watch]).steps == [7, 14]
+        assert [len(batch) for batch in watch.batches] == [9, 9, 9, 9, 9, 8, 8] * 2
+        seen.append(np.concatenate(watch.batches))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    np.testing.assert_array_equal(seen[0], seen[2])
+
+
+@pytest.mark.slow
+def test_a_few_examples_more_than_whole_batches_cost_no_accuracy():
+    train, test = tn.datasets.mnist()
+    accuracy = {}
+    for rest in (0, 1, 2, 3, 5, 10, 30):
+        accuracies = []
+        for seed in range(3):
+            net = tn.mlp(784, [50] * 4, 10, norm="batch", seed=seed)
+            tn.fit(net, train[: 6000 + rest], epochs=5, batch_size=60, seed=seed)
+            accuracies.append(tn.evaluate(net, test)[1])
+        accuracy[rest] = sum(accuracies) / 3
+    assert accuracy[0] > 0.9
+    assert accuracy == pytest.approx(dict.fromkeys(accuracy, accuracy[0]), abs=0.01)
 
 
 def test_batches_of_one_are_refused_with_batch_norm_before_training_and_fine_without():

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import files
+from tinynet import files, initializers
 from tinynet.errors import FileFormatError, InputError
 from tinynet.files import brief
 from tinynet.layers import LAYERS, BatchNorm, Dense, Input, Layer, LayerNorm, Node
@@ -24,7 +24,8 @@ MOST_LAYERS, MOST_FEATURES = 2_500, 2**31
 
 
 def save(path: str | Path, nodes: Sequence[Node], arrays: Mapping[str, Array], dtype: np.dtype[Any]) -> None:
-    """Write a graph's nodes, in order, and its arrays by name."""
+    """Write a graph's nodes, in order, and its arrays by name; InputError for statistics that `read` would refuse."""
+    check_statistics(path, arrays, InputError)
     files.write_arrays(path, arrays, describe(nodes, dtype))
 
 
@@ -38,7 +39,10 @@ def describe(nodes: Sequence[Node], dtype: np.dtype[Any]) -> dict[str, str]:
         kind = type(node.layer).__name__
         if node.layer is None or LAYERS.get(kind) is not type(node.layer):
             raise InputError(f"{kind}: a file can only name tinynet's own layers")
-        graph.append({"layer": kind, "config": node.layer.config(), "reads": [position[p] for p in node.parents]})
+        config = {
+            name: initializers.CUSTOM if callable(value) else value for name, value in node.layer.config().items()
+        }
+        graph.append({"layer": kind, "config": config, "reads": [position[p] for p in node.parents]})
     return {
         "format": FORMAT,
         "version": VERSION,
@@ -96,6 +100,8 @@ def _nodes(metadata: Mapping[str, str]) -> list[Node]:
         if isinstance(layer, Dense) and not isinstance(layer.bias, bool):
             raise InputError(f"Dense: bias is true or false, not {brief(layer.bias)}")
         for name, value in entry["config"].items():  # the constructor may have taken "2" or 2.5 for 2
+            if type(value) is int and type(config[name]) is float:
+                value = float(value)  # a rate of 0, say, that was assigned as such: the same number
             if type(value) is not type(config[name]) or value != config[name] or value in (math.inf, -math.inf):
                 raise InputError(f"{entry['layer']}: {brief(name)} cannot be {brief(value)}")
         for k in entry["reads"]:
@@ -150,8 +156,26 @@ def check(
             raise FileFormatError(f"{where}: {name} is {array.dtype} {array.shape}, not {dtype} {brief(shape)}")
 
 
+def check_statistics(where: object, arrays: Mapping[str, Array], error: type[InputError] = FileFormatError) -> None:
+    """Raise the error, which names the array, if a running mean is not finite, or a running variance negative too.
+
+    A weight may be anything, as a run that diverged has left it; but no data have such a mean or variance.
+    """
+    for name, array in arrays.items():
+        role = name.rpartition(".")[2]
+        if role not in ("running_mean", "running_var"):
+            continue
+        wrong = ~np.isfinite(array) | (array < 0 if role == "running_var" else False)
+        if wrong.any():
+            k = int(np.argmax(wrong))
+            what = "a finite number of at least 0" if role == "running_var" else "a finite number"
+            hint = "; net.calibrate(x) sets it from the training set" if error is InputError else ""
+            raise error(f"{where}: {name}[{k}] is {array[k]}, and must be {what}{hint}")
+
+
 def fill(where: object, live: Mapping[str, Array], arrays: Mapping[str, Array]) -> None:
-    """Copy ``arrays`` into the network's own, ``live``: all or, if `check` finds them wrong, none."""
+    """Copy ``arrays`` into the network's own, ``live``: all or, if they are found wrong, none."""
     check(where, {name: (array.shape, array.dtype) for name, array in live.items()}, arrays)
+    check_statistics(where, arrays)
     for name, array in arrays.items():
         live[name][...] = array

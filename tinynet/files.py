@@ -25,7 +25,7 @@ HEADER_LIMIT = 2**24  # bytes of a safetensors header: a network of 2,500 layers
 CHECKSUM = "tinynet_sha256"
 DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
     f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
-}
+}  # what NumPy has; BF16, which it has not, is read as float32
 
 
 @contextmanager
@@ -176,11 +176,11 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Array], metadata: Mappin
     Raises
     ------
     InputError
-        If names and metadata take more than `read_arrays` reads.
+        If `read_arrays` could not read it: an array is not of floats or integers, or names and metadata take too much.
     """
     from safetensors.numpy import save
 
-    arrays = dict(arrays)
+    arrays = {name: _plain(f"{path}: {name}", array) for name, array in arrays.items()}
     content = save(arrays, metadata={**metadata, CHECKSUM: checksum(arrays, metadata)})
     size = int.from_bytes(content[:8], "little")
     header = json.dumps(json.loads(content[8 : 8 + size]), sort_keys=True).encode()  # the library's order is random
@@ -191,8 +191,17 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Array], metadata: Mappin
         file.writelines((len(header).to_bytes(8, "little"), header, memoryview(content)[8 + size :]))
 
 
+def _plain(where: str, array: Array) -> Array:
+    """Return the array as a file has it, C-ordered and little-endian: safetensors looks at neither."""
+    array = np.asarray(array, order="C")
+    dtype = array.dtype.newbyteorder("<")
+    if dtype not in map(np.dtype, DTYPES.values()):
+        raise InputError(f"{where} is {array.dtype}; a file can hold floats and integers of up to 64 bits")
+    return array.astype(dtype, copy=False)
+
+
 def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
-    """Read a safetensors file's arrays and metadata.
+    """Read a safetensors file's arrays and metadata; bfloat16 becomes float32, which has all of its numbers.
 
     Raises
     ------
@@ -225,6 +234,9 @@ def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
 
 
 def _array(dtype: str, shape: list[int], data: bytearray) -> Array:
+    if dtype == "BF16":  # the upper half of a float32: exact
+        halves = np.frombuffer(data, "<u2").astype("<u4")
+        return (halves << 16).view("<f4").reshape(shape)
     if dtype not in DTYPES:
         raise ValueError(f"it holds {dtype}, a type that NumPy does not have")
     return np.frombuffer(data, DTYPES[dtype]).reshape(shape)

@@ -1,16 +1,38 @@
-"""How a weight matrix starts: the scale that keeps signals and gradients alive through the layers, or does not."""
+"""How a weight matrix starts: the scale that keeps signals and gradients alive through the layers, or does not.
 
+An initializer is a name, or any function of a generator, fan_in and fan_out that returns a weight (fan_in, fan_out).
+"""
+
+import inspect
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from tinynet.errors import InputError, unknown_name
+from tinynet.errors import InputError, ShapeError, unknown_name
+from tinynet.settings import not_negative, number
 from tinynet.typing import Array
 
 Initializer = Callable[[np.random.Generator, int, int], Array]
 """Draws a float64 weight (fan_in, fan_out) from a generator."""
+
+CUSTOM = "custom"  # in a file: a function of the user's own
+
+
+@dataclass(frozen=True)
+class _Named:
+    """An initializer that a file can name."""
+
+    name: str
+    draw: Initializer
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
+        return self.draw(rng, fan_in, fan_out)
+
+    def __repr__(self) -> str:
+        return self.name
 
 
 def _scaled(gain: float, fans: str, shape: str) -> Initializer:
@@ -47,8 +69,14 @@ def normal(std: float) -> Initializer:
     -------
     callable
         From a generator, fan_in and fan_out to a float64 weight (fan_in, fan_out).
+
+    Raises
+    ------
+    InputError
+        If it is negative, or not a finite number.
     """
-    return lambda rng, fan_in, fan_out: rng.normal(0.0, std, (fan_in, fan_out))
+    std = not_negative("normal: std", std)
+    return _Named(_with("normal", std), lambda rng, fan_in, fan_out: rng.normal(0.0, std, (fan_in, fan_out)))
 
 
 def constant(value: float) -> Initializer:
@@ -63,19 +91,32 @@ def constant(value: float) -> Initializer:
     -------
     callable
         As that of `normal`.
+
+    Raises
+    ------
+    InputError
+        If it is not a finite number.
     """
-    return lambda rng, fan_in, fan_out: np.full((fan_in, fan_out), value)
+    value = number("constant: value", value)
+    return _Named(_with("constant", value), lambda rng, fan_in, fan_out: np.full((fan_in, fan_out), value))
 
 
+def _with(name: str, value: float) -> str:
+    return f"{name}({repr(value).removesuffix('.0')})"
+
+
+glorot_uniform = _Named("glorot_uniform", _scaled(1.0, "mean", "uniform"))  # Glorot and Bengio (2010)
+glorot_normal = _Named("glorot_normal", _scaled(1.0, "mean", "normal"))
+he_uniform = _Named("he_uniform", _scaled(2.0, "in", "uniform"))  # He et al. (2015)
+he_normal = _Named("he_normal", _scaled(2.0, "in", "normal"))
+lecun_uniform = _Named("lecun_uniform", _scaled(1.0, "in", "uniform"))  # LeCun et al. (1998)
+lecun_normal = _Named("lecun_normal", _scaled(1.0, "in", "normal"))
+orthogonal = _Named("orthogonal", _orthogonal)
 NAMED: dict[str, Initializer] = {
-    "glorot_uniform": _scaled(1.0, "mean", "uniform"),  # Glorot and Bengio (2010)
-    "glorot_normal": _scaled(1.0, "mean", "normal"),
-    "he_uniform": _scaled(2.0, "in", "uniform"),  # He et al. (2015)
-    "he_normal": _scaled(2.0, "in", "normal"),
-    "lecun_uniform": _scaled(1.0, "in", "uniform"),  # LeCun et al. (1998)
-    "lecun_normal": _scaled(1.0, "in", "normal"),
-    "orthogonal": _orthogonal,
+    init.name: init
+    for init in (glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, orthogonal)
 }
+OTHERS = {"xavier": "glorot", "kaiming": "he"}  # their names elsewhere
 WITH_A_NUMBER: dict[str, Callable[[float], Initializer]] = {"normal": normal, "constant": constant}
 
 
@@ -105,16 +146,70 @@ def get(name: str) -> Initializer:
     >>> initializers.get("orthogonal")(np.random.default_rng(0), 3, 2).shape
     (3, 2)
     """
+    if not isinstance(name, str):
+        raise InputError(f"initializer: give a name such as 'he_normal' or 'normal(0.05)', not {name!r}")
     if name in NAMED:
         return NAMED[name]
-    match = re.fullmatch(r"(\w+)\(([^()]*)\)", str(name))
-    kind = match[1] if match else str(name)
+    match = re.fullmatch(r"(\w+)\(([^()]*)\)", name)
+    kind = match[1] if match else name
+    if kind == CUSTOM:
+        return _Named(CUSTOM, _lost)
     if kind not in WITH_A_NUMBER:
+        author, _, rest = kind.rstrip("_").lower().partition("_")
+        if (same := f"{OTHERS.get(author)}_{rest}") in NAMED:
+            raise InputError(f"unknown initializer {name!r}; here it is {same!r}")
         raise unknown_name("initializer", name, [*NAMED, "normal(0.05)", "constant(0)"])
     try:
-        number = float(match[2]) if match else math.nan
+        value = float(match[2]) if match else math.nan
     except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or (kind == "normal" and number < 0):
+        value = math.nan
+    if not math.isfinite(value) or (kind == "normal" and value < 0):
         raise InputError(f"initializer {name!r} needs a finite number, as in {kind}(0.05)")
-    return WITH_A_NUMBER[kind](number)
+    return WITH_A_NUMBER[kind](value)
+
+
+def check(init: str | Initializer) -> str | Initializer:
+    """Return an initializer as a layer keeps it: by its name, or a function of the user's own as it is.
+
+    Raises
+    ------
+    InputError
+        If it is neither: an unknown name, or a function that does not take a generator and two numbers.
+    """
+    if isinstance(init, _Named):
+        return init.name
+    if isinstance(init, str):
+        get(init)
+        return str(init)
+    if not callable(init):
+        given = repr(init) if isinstance(init, int | float | None) else type(init).__name__
+        raise InputError(
+            f"init: give a name such as 'he_normal', or a function of (rng, fan_in, fan_out), not {given}"
+        )
+    try:
+        inspect.signature(init).bind(None, 1, 1)
+    except TypeError:
+        name = getattr(init, "__name__", repr(init))
+        made = f"; write {name}(0.05)" if name in WITH_A_NUMBER else ""
+        raise InputError(f"init: {name} is no function of (rng, fan_in, fan_out){made}") from None
+    except ValueError:  # one of C's, which does not say what it takes
+        pass
+    return init
+
+
+def draw(init: str | Initializer, rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
+    """Return a weight (fan_in, fan_out); raise InputError or ShapeError if a function gives something else."""
+    try:
+        weight = np.asarray((get(init) if isinstance(init, str) else init)(rng, fan_in, fan_out))
+    except TypeError as error:
+        raise InputError(f"init: as a function of (rng, {fan_in}, {fan_out}) it fails: {error}") from error
+    if weight.shape != (fan_in, fan_out) or weight.dtype.kind not in "fiu":
+        raise ShapeError(
+            f"init: must return numbers of shape (fan_in, fan_out) = {(fan_in, fan_out)}, "
+            f"not {weight.dtype} of shape {weight.shape}"
+        )
+    return weight
+
+
+def _lost(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
+    raise InputError("init='custom' stands for a function that a file could not hold; give the function itself")

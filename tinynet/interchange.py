@@ -54,12 +54,13 @@ def from_torch_state(net: Graph, source: str | Path | Mapping[str, Any]) -> None
         A chain of layers, made with the model's eps and with decay = 1 - momentum: a state dict has neither, and
         the defaults agree. Nothing in it changes unless everything fits.
     source : path, or mapping of str to array
-        A safetensors file, or the state dict itself. Any float type, converted to the network's.
+        A safetensors file, or the state dict itself. Floats of 16 bits (bfloat16 too), 32 or 64, converted to the
+        network's.
 
     Raises
     ------
     FileFormatError
-        If an array is missing, spare, or of another shape or type; it names the array.
+        If an array is missing, spare, of another shape or type, or no statistic; it names the array.
     InputError
         If the network is not a chain of layers that PyTorch has, or there is no such file.
     """
@@ -72,7 +73,7 @@ def from_torch_state(net: Graph, source: str | Path | Mapping[str, Any]) -> None
     arrays = {}
     for name, array in given.items():
         if name in live and array.dtype.kind == "f":
-            array = array.astype(live[name].dtype)
+            array = _converted(f"{where}: {name}", array, live[name].dtype)
         if not name.endswith(".num_batches_tracked"):
             arrays[name] = array
     checkpoint.fill(where, live, arrays)
@@ -80,6 +81,8 @@ def from_torch_state(net: Graph, source: str | Path | Mapping[str, Any]) -> None
 
 def to_torch_state(net: Graph, path: str | Path | None = None) -> dict[str, Array]:
     """Return copies of a network's arrays under PyTorch's names, and write them to a file; see `Network`."""
+    if path is not None:
+        checkpoint.check_statistics(path, _live(net), InputError)
     state = {name: np.array(array, order="C") for name, array in _live(net).items()}
     for name in [name for name in state if name.endswith("running_mean")]:
         # only momentum=None makes PyTorch use its count of batches, and tinynet has none
@@ -160,9 +163,23 @@ def _live(net: Graph) -> dict[str, Array]:
 
 def _array(name: object, value: Any) -> Array:
     try:
-        return np.asarray(value)
+        if str(getattr(value, "dtype", "")) == "torch.bfloat16":  # NumPy has no such type; float32 has its numbers
+            value = value.float()
+        array = np.asarray(value)
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # that of JAX
     except (TypeError, RuntimeError) as error:  # a tensor elsewhere, with gradients, or of a type of PyTorch's own
         raise InputError(f"state dict: {name} is no array ({error}); give value.detach().float().cpu()") from None
+
+
+def _converted(where: str, array: Array, dtype: np.dtype[Any]) -> Array:
+    """Return the array in another float type, if that has room for its numbers."""
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype)
+    if np.any(np.isinf(converted) & np.isfinite(array)):
+        raise FileFormatError(
+            f"{where} has numbers that {dtype} cannot hold; make the network with dtype='{array.dtype}'"
+        )
+    return converted
 
 
 def _as_named(where: str, given: Iterable[str], live: Mapping[str, Array]) -> dict[str, Array]:

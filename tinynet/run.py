@@ -97,7 +97,7 @@ class LastState:
 
 
 def batches_for(net: Network, train: Dataset, size: int, rng: np.random.Generator) -> Batches:
-    """Return mini-batches that lie where the network reads them, none too short for batch normalization."""
+    """Return mini-batches that lie where the network reads them; of one example only without batch normalization."""
     has_batch_norm = any(isinstance(layer, BatchNorm) for layer in net.layers.values())
     return Batches(train, size, rng, net.input_array, at_least=2 if has_batch_norm else 1)
 
@@ -111,7 +111,7 @@ def save_run(run: Run, plan: Plan) -> None:
     Raises
     ------
     InputError
-        If the run has a layer, loss, optimizer, schedule or generator that a file cannot name.
+        If the run has a layer, loss, optimizer, schedule or generator that a file cannot name, or a negative variance.
     """
     assert plan.checkpoint is not None
     if not plan.data:
@@ -120,6 +120,7 @@ def save_run(run: Run, plan: Plan) -> None:
     content, arrays = settings_of(run, plan), live_arrays(run)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         return
+    checkpoint.check_statistics(plan.checkpoint, arrays, InputError)
     for name in COLUMNS:
         dtype = np.int64 if name == "steps" else np.float64
         arrays[f"run.history.{name}"] = np.array(getattr(run.history, name), dtype)

@@ -1,21 +1,48 @@
 """Learning rates that change: each is a function from the number of steps already taken to the rate."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 from tinynet.errors import InputError
+from tinynet.settings import not_negative, number, whole
 
 Schedule = Callable[[int], float]
 
 
-def _positive(name: str, value: float) -> None:
-    if not value > 0 or not math.isfinite(value):
+class _Fixed:
+    """A schedule's settings are Python's own numbers, as a file holds them, and stay as they are."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in vars(self) or name not in {field.name for field in fields(self)}:  # type: ignore[arg-type]
+            raise InputError(
+                f"{type(self).__name__}: {name} cannot be assigned, a schedule stays as it is made; "
+                f"give the optimizer another, as in optimizer.lr = tn.{type(self).__name__}(...)"
+            )
+        vars(self)[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        raise InputError(f"{type(self).__name__}: {name} cannot be deleted, a schedule stays as it is made")
+
+
+def _positive(name: str, value: Any) -> float:
+    """Return a finite number above 0, whatever type of number it was given as."""
+    try:
+        converted = number(name, value)
+    except InputError:
+        converted = 0.0
+    if not converted > 0:
         raise InputError(f"{name} must be a positive number, not {value}")
+    return converted
 
 
-@dataclass(frozen=True)
-class Constant:
+def _count(name: str, value: Any) -> int:
+    return whole(name, _positive(name, value))
+
+
+@dataclass(unsafe_hash=True)
+class Constant(_Fixed):
     """The same rate at every step.
 
     Parameters
@@ -32,15 +59,15 @@ class Constant:
     lr: float
 
     def __post_init__(self) -> None:
-        _positive("lr", self.lr)
+        vars(self).update(lr=_positive("lr", self.lr))
 
     def __call__(self, step: int) -> float:
         """Return the rate after ``step`` steps."""
         return self.lr
 
 
-@dataclass(frozen=True)
-class StepDecay:
+@dataclass(unsafe_hash=True)
+class StepDecay(_Fixed):
     """The rate times ``factor`` after every ``every`` steps.
 
     Parameters
@@ -69,18 +96,18 @@ class StepDecay:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        _positive("lr", self.lr)
-        _positive("every", self.every)
-        if not 0 < self.factor <= 1:
+        if not 0 < number("factor", self.factor) <= 1:
             raise InputError(f"factor must be above 0 and at most 1, not {self.factor}")
+        lr, every = _positive("lr", self.lr), _count("every", self.every)
+        vars(self).update(lr=lr, every=every, factor=number("factor", self.factor))
 
     def __call__(self, step: int) -> float:
         """Return the rate after ``step`` steps."""
         return self.lr * self.factor ** (step // self.every)
 
 
-@dataclass(frozen=True)
-class Cosine:
+@dataclass(unsafe_hash=True)
+class Cosine(_Fixed):
     """Half a cosine from ``lr`` down to ``final`` over ``steps`` steps, then constant.
 
     After t steps it is final + (lr - final) (1 + cos(pi t / steps)) / 2 (Loshchilov and Hutter 2017, equation 5).
@@ -112,10 +139,8 @@ class Cosine:
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        _positive("lr", self.lr)
-        _positive("steps", self.steps)
-        if not 0 <= self.final < math.inf:
-            raise InputError(f"final must be a finite number of at least 0, not {self.final}")
+        lr, steps = _positive("lr", self.lr), _count("steps", self.steps)
+        vars(self).update(lr=lr, steps=steps, final=not_negative("final", self.final))
 
     def __call__(self, step: int) -> float:
         """Return the rate after ``step`` steps."""
@@ -123,8 +148,8 @@ class Cosine:
         return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-@dataclass(frozen=True)
-class Warmup:
+@dataclass(unsafe_hash=True)
+class Warmup(_Fixed):
     """A straight line up to another schedule over the first ``steps`` steps, then that schedule from its start.
 
     Parameters
@@ -151,8 +176,9 @@ class Warmup:
     steps: int
 
     def __post_init__(self) -> None:
-        as_schedule(self.then)  # a wrong rate is found here, not later
-        _positive("steps", self.steps)
+        schedule = as_schedule(self.then)  # a wrong rate is found here, not later
+        then = self.then if callable(self.then) else schedule(0)
+        vars(self).update(then=then, steps=_count("steps", self.steps))
 
     def __call__(self, step: int) -> float:
         """Return the rate after ``step`` steps; the first is one part in ``steps`` of the full rate."""
@@ -162,10 +188,12 @@ class Warmup:
 
 def as_schedule(lr: Schedule | float) -> Schedule:
     """Return ``lr`` as a schedule: a number is constant."""
+    if isinstance(lr, type):
+        raise InputError(f"lr: {lr.__name__} needs its settings, as in tn.{lr.__name__}(0.1, ...)")
     if callable(lr):
         return lr
-    try:
-        rate = float(lr)
-    except (TypeError, ValueError):
-        raise InputError(f"lr must be a number or a schedule, not {lr!r}") from None
-    return Constant(rate)
+    if isinstance(lr, Mapping):
+        raise InputError("lr must be a number or a schedule, not parameters: those go to step(net.params, net.grads)")
+    if isinstance(lr, str) or not hasattr(lr, "__float__"):
+        raise InputError(f"lr must be a number or a schedule, not {lr!r}")
+    return Constant(lr)

@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 import numpy as np
 
 import tinynet as tn
+from tinynet.datasets.dataset import division
 from tinynet.losses import Loss
-from tinynet.run import batches_for
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.training import EVALUATION_ROWS
 from tinynet.typing import Array
@@ -81,19 +81,17 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
             seed=seed,
             dtype=x.dtype,
         )
-        batch_size = _batch_size(len(x), self.batch_size)
         given = self.usual_lr if self.lr is None else self.lr
         lr = as_schedule(given)
         if lr is not given:  # a number
-            per_epoch = batches_for(net, data, batch_size, np.random.default_rng(seed)).per_epoch
-            lr = _warmup_and_cosine(lr(0), self.epochs * per_epoch)
+            lr = _warmup_and_cosine(lr(0), self.epochs * division(len(x), self.batch_size)[0])
         history = tn.fit(
             net,
             data,
             loss=loss,
             optimizer=tn.SGD(lr, momentum=self.momentum, weight_decay=self.weight_decay, clip_norm=STEEPEST),
             epochs=self.epochs,
-            batch_size=batch_size,
+            batch_size=self.batch_size,
             seed=seed,
         )
         remedy = f"scale the features, as StandardScaler does, or lower lr={given!r}"
@@ -151,9 +149,8 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     epochs : int
         Passes over the training set.
     batch_size : int
-        Examples in a batch, the whole training set if that is smaller. A few less are taken where the last batch of
-        an epoch would be shorter than a quarter of the others: the statistics of two or three examples harm training
-        with batch normalization.
+        Examples in a batch, the whole training set if that is smaller. Where it does not divide their number, it is
+        as in `tinynet.fit`: no batch of an epoch has less than half as many.
     random_state : int, RandomState or None
         An int is tinynet's ``seed``, of the weights and of the batches; the same int gives the same bits on the same
         machine. From a RandomState, or NumPy's global one for None, a seed is drawn at every `fit`.
@@ -270,12 +267,6 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, _MLP):  # type: ignore[misc
         """Return the predicted targets, in the shape that ``y`` had in `fit`."""
         outputs = self._outputs(X)
         return outputs.reshape(len(outputs), *self._targets_shape)
-
-
-def _batch_size(examples: int, most: int) -> int:
-    """Return the largest size that leaves no rest, or at least a quarter of a batch."""
-    sizes = range(min(most, examples), 0, -1)
-    return next(size for size in sizes if examples % size == 0 or 4 * (examples % size) >= size)
 
 
 def _warmup_and_cosine(lr: float, steps: int) -> Schedule:

@@ -69,8 +69,8 @@ def fit(
     epochs, steps : int
         How long: passes over the training set, or updates. Give one of them.
     batch_size : int
-        Each epoch shuffles anew. Its last batch is short if the size does not divide the number of examples;
-        a single example left over is left out of that epoch if the network has batch normalization.
+        Each epoch takes every example once, in a new order. Its last batch may be short; if it had half of this size
+        or less, all are made equal, with and without batch normalization: see `tinynet.datasets.Batches`.
     seed : int or numpy.random.Generator
         Of the batches' order. It does not depend on the network: two arms with one seed see the same batches.
     validate_every : int, optional

@@ -3,6 +3,8 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tinynet as tn
 from tinynet.datasets import Batches
@@ -154,21 +156,35 @@ def test_each_epoch_has_an_order_of_its_own():
     assert first != second
 
 
-def test_the_last_batch_is_short():
-    assert [len(batch) for batch in epochs(3)[0]] == [3, 3, 1]
-    assert [len(batch) for batch in epochs(4)[0]] == [4, 3]
+@pytest.mark.parametrize("at_least", [1, 2])
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(2, [3, 2, 2]), (3, [3, 2, 2]), (4, [4, 3]), (5, [4, 3]), (6, [4, 3]), (7, [7]), (100, [7])],
+)
+def test_all_batches_are_equal_if_the_last_were_half_a_batch_or_less_with_and_without_batch_norm(
+    size, expected, at_least
+):
+    for epoch in epochs(size, at_least=at_least):
+        assert [len(batch) for batch in epoch] == expected
 
 
-def test_a_single_left_over_example_is_left_out_where_two_are_needed():
-    for epoch in epochs(3, at_least=2):
-        assert [len(batch) for batch in epoch] == [3, 3]
-    assert [len(batch) for batch in epochs(4, at_least=2)[0]] == [4, 3]  # three are left over: kept
-    left_out = [set(range(7)) - set(np.concatenate(epoch)) for epoch in epochs(3, count=20, at_least=2)]
-    assert len(set.union(*left_out)) > 1  # not the same one for ever
-
-
-def test_a_batch_larger_than_the_data_is_all_of_it():
-    assert [len(batch) for batch in epochs(100)[0]] == [7]
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(examples=st.integers(1, 300), size=st.integers(1, 310))
+def test_an_epoch_is_its_order_cut_into_batches_of_at_least_half_the_size(examples, size):
+    data = tn.Dataset(np.arange(examples)[:, None], np.arange(examples))
+    batches = Batches(data, size, np.random.default_rng(0), lambda rows: np.empty((rows, 1), "float32"))
+    epoch = [y.copy() for _, y in itertools.islice(batches, batches.per_epoch)]
+    order, sizes = np.random.default_rng(0).permutation(examples), [len(y) for y in epoch]
+    np.testing.assert_array_equal(np.concatenate(epoch), order)  # whatever the rule, so where the size divides, too
+    size = min(size, examples)
+    rest = examples % size
+    if rest and 2 * rest <= size:
+        count = -(-examples // size) - (size == 2)
+        assert sizes == [len(part) for part in np.array_split(order, count)]
+    else:
+        assert sizes == [size] * (examples // size) + [rest] * (rest > 0)
+    assert min(sizes) >= size / 2
+    assert min(sizes) > 1 or size == 1
 
 
 def test_same_seed_same_batches_and_another_seed_others():
@@ -176,10 +192,9 @@ def test_same_seed_same_batches_and_another_seed_others():
     assert epochs(3, seed=5) != epochs(3, seed=6)
 
 
-def test_an_examples_place_in_the_order_does_not_depend_on_precision_or_left_overs():
+def test_an_examples_place_in_the_order_depends_on_neither_precision_nor_batch_norm():
     whole = epochs(3, dtype="float64")
-    assert epochs(3, dtype="float32") == whole
-    assert epochs(3, at_least=2) == [epoch[:2] for epoch in whole]
+    assert epochs(3, dtype="float32") == epochs(3, at_least=2) == whole
 
 
 def test_the_data_stays_as_it_is():

@@ -12,6 +12,7 @@ def pytorch() -> dict[str, Array]:
 
 
 STATE = Path(__file__).with_name("torch_state.safetensors")  # what a user of PyTorch saves
+BFLOAT16 = STATE.with_stem("torch_state_bfloat16")  # the same, after model.bfloat16()
 
 
 def torch_state() -> dict[str, Array]:

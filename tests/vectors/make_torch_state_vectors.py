@@ -1,7 +1,8 @@
 """Write a PyTorch model's state dict and what the model computes, for the tests to compare with. Needs torch.
 
-Run by hand, ``python tests/vectors/make_torch_state_vectors.py``, and commit both files; the tests only read them.
-torch_state.safetensors is the file that a user of PyTorch makes; torch_state.npz holds inputs and outputs.
+Run by hand, ``python tests/vectors/make_torch_state_vectors.py``, and commit the files; the tests only read them.
+torch_state.safetensors is the file that a user of PyTorch makes, torch_state_bfloat16.safetensors the same rounded to
+bfloat16; torch_state.npz holds inputs and outputs.
 """
 
 from pathlib import Path
@@ -32,6 +33,8 @@ def main() -> None:
         nn.functional.nll_loss(torch.log(model(x)), labels).backward()
         optimizer.step()
     safetensors.torch.save_file(model.state_dict(), folder / "torch_state.safetensors")
+    rounded = {name: t.bfloat16() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+    safetensors.torch.save_file(rounded, folder / "torch_state_bfloat16.safetensors")
     for name, start in eval(SOURCE).state_dict().items():
         assert (model.state_dict()[name] != start).any(), name
 

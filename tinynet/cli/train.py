@@ -79,7 +79,7 @@ def _train(args: argparse.Namespace) -> int:
         try:
             write(file)
             written[what] = file
-        except OSError as error:
+        except (OSError, InputError) as error:  # the one may be written where the other cannot
             unwritten.append(one_line(error, file))
     go_on = None
     if (code or unwritten) and checkpoint and checkpoint.exists():
@@ -95,6 +95,7 @@ def _train(args: argparse.Namespace) -> int:
 def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[[], object]]:
     """Return a new network, its optimizer and history, and what trains it."""
     from tinynet import checkpoint, training
+    from tinynet.datasets.dataset import division
     from tinynet.experiments import runs
     from tinynet.history import History
     from tinynet.optimizers import SGD
@@ -109,7 +110,7 @@ def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[[], 
         train,
         validation=test,
         optimizer=optimizer,
-        steps=args.steps or (args.epochs or 5) * -(-len(train) // args.batch_size),
+        steps=args.steps or (args.epochs or 5) * division(len(train), args.batch_size)[0],
         batch_size=args.batch_size,
         seed=args.seed,
         progress=True,

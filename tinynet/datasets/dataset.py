@@ -96,12 +96,27 @@ def _check_finite(name: str, values: Array) -> None:
         )
 
 
+def division(examples: int, batch_size: int) -> tuple[int, int, int]:
+    """Return how many batches an epoch has, the size of each, and how many of them, the first, have one example more.
+
+    The last is short if there are not enough examples; `Batches` has the rule.
+    """
+    size = min(batch_size, examples)
+    batches, rest = -(-examples // size), examples % size
+    if 2 * rest > size:
+        return batches, size, 0
+    if size == 2:
+        batches = examples // 2  # an odd one makes three of the first two: alone it would have no variance
+    return batches, *divmod(examples, batches)
+
+
 class Batches:
     """Shuffled mini-batches without end: each epoch takes every example once, in a new order.
 
-    The last batch of an epoch is short when the batch size does not divide the number of examples. If it would be
-    shorter than ``at_least``, its examples are left out of that epoch: batch normalization cannot train on one
-    example.
+    An epoch has as many batches as it takes, and the last is short. If it would have at most half as many examples as
+    the others, all are made equal instead, to within one example, as by `numpy.array_split`: the statistics of a few
+    examples harm batch normalization. The rule is the same for every network, so that one without batch
+    normalization sees the same batches. A batch of one example is made only if the batch size, or the set, is 1.
 
     The arrays that are handed out are written over by the next batch.
 
@@ -115,7 +130,7 @@ class Batches:
     empty : callable
         ``empty(rows)`` gives the array (rows, features) into which so many examples are copied.
     at_least : int
-        Examples in a batch.
+        Examples that a batch needs: 2 for batch normalization.
 
     Raises
     ------
@@ -147,18 +162,19 @@ class Batches:
         self.data, self.rng, self.empty = data, rng, empty
         self.taken, self.epoch_rng = 0, rng.bit_generator.state
         self.size = min(batch_size, len(data))
-        whole, rest = divmod(len(data), self.size)
-        self.per_epoch = whole + (rest >= at_least)
+        self.per_epoch = division(len(data), batch_size)[0]
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
         """Yield (x, y) for ever."""
         data = self.data
-        y = np.empty((self.size, *data.y.shape[1:]), data.y.dtype)
+        _, size, larger = division(len(data), self.size)
+        y = np.empty((size + 1, *data.y.shape[1:]), data.y.dtype)
         while True:
             self.epoch_rng = self.rng.bit_generator.state
             order = self.rng.permutation(len(data))
             for k in range(self.taken, self.per_epoch):
-                rows = order[k * self.size : (k + 1) * self.size]
+                start = k * size + min(k, larger)
+                rows = order[start : start + size + (k < larger)]
                 self.taken = k + 1
                 x_batch, y_batch = self.empty(len(rows)), y[: len(rows)]
                 # mode="clip" lets NumPy write to `out` directly; the row numbers are in range anyway

@@ -176,7 +176,7 @@ def spread_text(values: Sequence[float], form: str) -> str:
 
 
 def compare(base: RunSettings, norm: Literal["batch", "layer"], seeds: int, jobs: int) -> Comparison:
-    """Train both arms for every seed.
+    """Train both arms for every seed, on the same batches: how an epoch is cut into them, `tinynet.fit` says.
 
     Parameters
     ----------

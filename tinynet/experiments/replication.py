@@ -67,7 +67,7 @@ class ReplicationSettings:
         """Train; return the test accuracy with running statistics.
 
         Two small things differ from TensorFlow: the 40 images left over from an epoch of batches of 60 are a short
-        batch of their own, and the running variance is the unbiased one (60/59 of TensorFlow's).
+        batch of their own (see `tinynet.fit`), and the running variance is the unbiased one (60/59 of TensorFlow's).
         """
         train, test = load_data(self.data)
         train = train[self.held_out :]

@@ -56,7 +56,8 @@ class RunSettings:
     lr, momentum : float
         As for `tinynet.SGD`.
     batch_size, steps, seed : int
-        As for `tinynet.fit`; the seed is that of the weights, too.
+        As for `tinynet.fit`, so that runs that differ in ``norm`` only see the same batches; the seed is that of the
+        weights, too.
     data : str, optional
         A folder of IDX files; by default the bundled MNIST.
     train_size : int, optional

@@ -230,7 +230,8 @@ class Layer(HasArrays):
         return Node(self, nodes)
 
     def __repr__(self) -> str:
-        settings = ", ".join(f"{name}={value!r}" for name, value in self.config().items())
+        given = {name: getattr(value, "__name__", repr(value)) for name, value in self.config().items()}
+        settings = ", ".join(f"{name}={text}" for name, text in given.items())
         return f"{type(self).__name__}({settings})"
 
 

@@ -16,11 +16,6 @@ def _units(where: str, units: int) -> int:
     return whole(where, units)
 
 
-def _init(where: str, init: str) -> str:
-    initializers.get(init)  # a wrong name is found here, not later
-    return init
-
-
 class Dense(Layer):
     """Affine map y = x W + b.
 
@@ -30,8 +25,9 @@ class Dense(Layer):
         Number of outputs.
     bias : bool
         Whether to add b. Before `BatchNorm` it is redundant: the mean that is taken out takes it along.
-    init : str
-        Initializer of the weight (see `tinynet.initializers`); the bias starts at zero.
+    init : str or callable
+        Initializer of the weight: a name, or a function of a generator, fan_in and fan_out (see
+        `tinynet.initializers`). The bias starts at zero.
 
     Notes
     -----
@@ -45,9 +41,12 @@ class Dense(Layer):
 
     kind = "dense"
     replayable = True
-    units, bias, init = Setting(_units, fixed=True), Setting(flag, fixed=True), Setting(_init, fixed=True)
+    units, bias = Setting(_units, fixed=True), Setting(flag, fixed=True)
+    init = Setting(lambda _, init: initializers.check(init), fixed=True)
 
-    def __init__(self, units: int, *, bias: bool = True, init: str = "glorot_uniform") -> None:
+    def __init__(
+        self, units: int, *, bias: bool = True, init: str | initializers.Initializer = "glorot_uniform"
+    ) -> None:
         super().__init__()
         self.units, self.bias, self.init = units, bias, init
 
@@ -55,8 +54,8 @@ class Dense(Layer):
         return self.units
 
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
-        weight = initializers.get(self.init)(rng, self.features[0], self.units)
-        self.params = {"weight": np.ascontiguousarray(weight, self.dtype)}
+        weight = initializers.draw(self.init, rng, self.features[0], self.units)
+        self.params = {"weight": np.array(weight, self.dtype, order="C")}
         if self.bias:
             self.params["bias"] = np.zeros(self.units, self.dtype)
 
