@@ -107,11 +107,10 @@ def kernels_of_a_step(spec: Spec, weights: Mapping[str, Array]) -> dict[str, tup
     """Return, for each kernel of a training step, a run of all its calls in the step, and how many they are."""
     peer, (x, y) = Peer(spec, weights), draw_batches(spec, 1)[0]
     peer.step(x, y)
-    recorder, updates = next(iter(peer.net.layers.values())).recorder, peer.optimizer._updates
+    recorder, updates = next(iter(peer.net.layers.values())).recorder, peer.optimizer._updates.noted
     assert recorder is not None
-    assert updates is not None
     (forward,) = recorder.known.training.values()
-    calls = [*forward.calls, *forward.backward[False].calls, *updates.passing.calls]
+    calls = [*forward.calls, *forward.backward[False].calls, *updates.calls]
     peer.optimizer.rates[0] = 0.0  # or the weights run away, and sigmoids give denormal numbers, which are slow
     by_kernel: dict[Callable[..., None], list[Call]] = {}
     for call in calls:

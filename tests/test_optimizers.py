@@ -209,6 +209,32 @@ def test_clipping_goes_by_the_gradients_of_what_is_moved():
     np.testing.assert_allclose(params["a"], [-0.6, -0.8], rtol=1e-14)
 
 
+def test_a_velocity_that_is_put_back_is_the_one_of_the_next_step():
+    params, gradients = quadratic()
+    optimizer, grads = tn.SGD(LR, momentum=MOMENTUM), LiveArrays(gradients(0))
+    params = LiveArrays(params)
+    for k in range(3):
+        if k == 2:
+            start = {name: (w.copy(), optimizer.velocity[name].copy()) for name, w in params.items()}
+        grads.update(gradients(k))
+        optimizer.step(params, grads)
+    expected = {name: w.copy() for name, w in params.items()}
+    optimizer.velocity.update({name: v for name, (_, v) in start.items()})
+    params.update({name: w for name, (w, _) in start.items()})
+    optimizer.step(params, grads)
+    for name, w in params.items():
+        np.testing.assert_array_equal(w, expected[name])
+
+
+def test_an_array_of_another_shape_under_the_same_name_gets_a_velocity_of_its_own():
+    params, optimizer = {"w": np.zeros(2)}, tn.SGD(1.0, momentum=0.5)
+    optimizer.step(params, {"w": np.ones(2)})
+    params["w"] = np.zeros((3, 3))
+    for expected in (-1.0, -2.5):
+        optimizer.step(params, {"w": np.ones((3, 3))})
+        np.testing.assert_array_equal(params["w"], np.full((3, 3), expected))
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
     [

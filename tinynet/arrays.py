@@ -66,6 +66,27 @@ class HasArrays:
         known.update(value)
 
 
+def alike(a: Array, b: Array) -> bool:
+    """Tell whether two arrays have one shape and dtype."""
+    return a.shape == b.shape and a.dtype == b.dtype
+
+
+def check_gradients(params: Mapping[str, Array], grads: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the parameters' gradients, or raise ShapeError or InputError naming one that no kernel can take."""
+    for name, weight in params.items():
+        if name not in grads:
+            raise InputError(f"there is no gradient of {name}; leave it out of the parameters, or give its gradient")
+        gradient = grads[name]
+        if not alike(weight, gradient) or weight.dtype not in (np.float32, np.float64):
+            raise ShapeError(
+                f"{name} is {weight.dtype} {weight.shape}, its gradient {gradient.dtype} {gradient.shape}; "
+                "both must have one shape and be float32 or float64"
+            )
+        if not (weight.flags.carray and gradient.flags.c_contiguous):
+            raise InputError(f"{name} and its gradient must be C-ordered and writable; give copies of the arrays")
+    return {name: grads[name] for name in params}
+
+
 def float_dtype(dtype: DType) -> np.dtype[Any]:
     """Return float32 or float64 as NumPy's dtype, or say that no other will do."""
     try:

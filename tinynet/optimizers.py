@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 
 from tinynet import kernels
-from tinynet.arrays import LiveArrays
-from tinynet.errors import InputError, ShapeError
-from tinynet.machinery.recording import Pass
+from tinynet.arrays import LiveArrays, alike, check_gradients
+from tinynet.errors import InputError
+from tinynet.machinery.recording import Repeated
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.settings import Setting, above_0, below_1, flag, not_negative
-from tinynet.typing import Array
+from tinynet.typing import Array, Call
 
 
 class _Coupled(Setting[Any]):
@@ -23,7 +23,7 @@ class _Coupled(Setting[Any]):
             raise InputError("SGD: nesterov needs a momentum above 0")
         super().__set__(optimizer, value)
         if not both["momentum"]:
-            optimizer.velocity = {}
+            optimizer._velocity = LiveArrays()
 
 
 class SGD:
@@ -82,10 +82,10 @@ class SGD:
         self.weight_decay, self.decoupled, self.clip_norm = weight_decay, decoupled, clip_norm
         self.steps = 0
         self.rates = np.zeros(4)  # lr, decay, shrink, momentum of this step: what the kernels read
-        self.velocity: dict[str, Array] = {}
+        self._velocity = LiveArrays()
         self._given: Any = None  # the dict of parameters of the last step
         self._params: dict[str, Array] = {}  # all that it moved
-        self._updates: _Updates | None = None  # those of the last step, to be replayed
+        self._updates = Repeated()
 
     @property
     def lr(self) -> float:
@@ -96,23 +96,26 @@ class SGD:
     def lr(self, lr: float | Schedule) -> None:
         self.schedule = lr
 
+    @property
+    def velocity(self) -> LiveArrays:
+        """The v of every parameter by its name, while momentum is above 0; what is assigned to one is copied."""
+        return self._velocity
+
     def attach(self, params: dict[str, Array]) -> None:
         """Get ready for these parameters; those of another network, other arrays of the same names, start it anew.
 
         Anew is at step 0 and without velocity. There is a velocity for each parameter while momentum is above 0.
         """
-        moved, velocity = self._params, self.velocity
-        if all(moved.get(name) is w for name, w in params.items()):
-            if velocity.keys() == (moved.keys() if self.momentum else set()):
-                return
-        elif params is not self._given and any(moved.get(name, w) is not w for name, w in params.items()):
-            self.velocity, self.steps, self._params = velocity, _, moved = {}, 0, {}
-        self._updates = None
-        self._given, self._params = params, {**moved, **params}
-        self.velocity = {
-            name: velocity[name] if name in velocity and velocity[name].shape == w.shape else np.zeros_like(w)
-            for name, w in (self._params if self.momentum else {}).items()
+        if params is not self._given and any(self._params.get(name, w) is not w for name, w in params.items()):
+            self._velocity, self.steps, self._params = LiveArrays(), 0, {}
+        known, moved = self.velocity, {**self._params, **params}
+        velocity = {
+            name: known[name] if name in known and alike(known[name], w) else np.zeros_like(w)
+            for name, w in (moved if self.momentum else {}).items()
         }
+        if [*map(id, velocity.values())] != [*map(id, known.values())]:
+            self._velocity = LiveArrays(velocity)
+        self._params, self._given = moved, params
 
     def step(self, params: dict[str, Array], grads: dict[str, Array]) -> None:
         """Move every parameter, in place, along its gradient.
@@ -129,19 +132,33 @@ class SGD:
         InputError
             If a gradient is missing, or has not its parameter's shape and dtype.
         """
-        updates = self._updates
-        if updates is None or not updates.serve(self, params, grads):
-            arrays = {name: (w, _checked(name, w, grads)) for name, w in params.items()}
+        stay = type(params) is type(grads) is LiveArrays
+        if params is not self._given or not stay or bool(self.velocity) != (self.momentum > 0):
+            check_gradients(params, grads)
             self.attach(params)
-            updates = _Updates(self, params, grads, arrays)
         lr = self.lr
         if self.clip_norm is not None:
-            self._clip([g for _, g in updates.arrays.values()])
+            self._clip([grads[name] for name in params])
         l2, shrink = (0.0, lr * self.weight_decay) if self.decoupled else (self.weight_decay, 0.0)
         self.rates[:] = lr, l2, shrink, self.momentum
-        updates.passing.make()
-        self._updates = updates
+        arrays = (params, grads) if stay else (*params.values(), *(grads[name] for name in params))
+        self._updates.make((self.velocity, self.nesterov, *arrays), lambda: self._calls(params, grads))
         self.steps += 1
+
+    def _calls(self, params: dict[str, Array], grads: dict[str, Array]) -> list[Call]:
+        """Return the kernel call of each parameter's update."""
+        calls: list[Call] = []
+        for name, weight in params.items():
+            w, g = weight.reshape(-1), grads[name].reshape(-1)
+            if self.momentum:
+                v = self.velocity[name].reshape(-1)
+                calls.append((kernels.sgd.update_momentum, (w, g, v, self.rates, self.nesterov)))
+            else:
+                calls.append((kernels.sgd.update, (w, g, self.rates)))
+        return calls
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_updates": Repeated()}  # a copy's arrays are others
 
     def _clip(self, grads: list[Array]) -> None:
         norm = math.sqrt(sum(kernels.sgd.sum_of_squares(g.reshape(-1)) for g in grads))
@@ -149,53 +166,3 @@ class SGD:
         if norm > self.clip_norm:
             for g in grads:
                 g *= self.clip_norm / norm
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_updates": None}  # a copy's arrays are others
-
-
-class _Updates:
-    """A step's kernel calls, to be replayed as long as the arrays are the same."""
-
-    def __init__(
-        self, sgd: SGD, params: dict[str, Array], grads: dict[str, Array], arrays: dict[str, tuple[Array, Array]]
-    ) -> None:
-        self.params, self.grads, self.arrays, self.passing = params, grads, arrays, Pass()
-        self.velocity, self.nesterov = sgd.velocity, sgd.nesterov
-        for name, (weight, gradient) in arrays.items():
-            w, g = weight.reshape(-1), gradient.reshape(-1)
-            if sgd.momentum:
-                v = sgd.velocity[name].reshape(-1)
-                self.passing.calls.append((kernels.sgd.update_momentum, (w, g, v, sgd.rates, sgd.nesterov)))
-            else:
-                self.passing.calls.append((kernels.sgd.update, (w, g, sgd.rates)))
-
-    def serve(self, sgd: SGD, params: dict[str, Array], grads: dict[str, Array]) -> bool:
-        """Tell whether these are the arrays that the calls move, and the settings that choose the kernel."""
-        if self.velocity is not sgd.velocity or bool(self.velocity) != bool(sgd.momentum):
-            return False
-        if self.nesterov != sgd.nesterov:
-            return False
-        if params is self.params and grads is self.grads and type(params) is type(grads) is LiveArrays:
-            return True
-        return params.keys() == self.arrays.keys() and all(
-            params[name] is w and grads.get(name) is g for name, (w, g) in self.arrays.items()
-        )
-
-
-def _checked(name: str, weight: Array, grads: dict[str, Array]) -> Array:
-    """Return a parameter's gradient, if both can be handed to a kernel."""
-    if name not in grads:
-        raise InputError(f"SGD: there is no gradient of {name}; leave it out of the parameters, or give its gradient")
-    gradient = grads[name]
-    if weight.dtype not in (np.float32, np.float64) or (weight.shape, weight.dtype) != (
-        gradient.shape,
-        gradient.dtype,
-    ):
-        raise ShapeError(
-            f"SGD: {name} is {weight.dtype} {weight.shape}, its gradient {gradient.dtype} {gradient.shape}; "
-            "both must have one shape and be float32 or float64"
-        )
-    if not (weight.flags.c_contiguous and gradient.flags.c_contiguous and weight.flags.writeable):
-        raise InputError(f"SGD: {name} and its gradient must be C-ordered and writable; give copies of the arrays")
-    return gradient

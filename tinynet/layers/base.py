@@ -12,11 +12,11 @@ import numpy as np
 
 from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import InputError, ShapeError
-from tinynet.machinery.recording import Recorder
+from tinynet.machinery.recording import Recorded
 from tinynet.typing import Array, DType, Seed
 
 
-class Layer(HasArrays):
+class Layer(Recorded, HasArrays):
     """One step of a network: ``y = forward(x)``, and ``dx = backward(dy)``.
 
     A layer works alone on arrays, or as part of a `Network`. Arrays are C-ordered ``(batch, features)``.
@@ -35,10 +35,6 @@ class Layer(HasArrays):
 
     kind: ClassVar[str] = "layer"
     many_inputs: ClassVar[bool] = False  # Add and Concat take several arrays
-    # Whether forward and backward do nothing but `call` kernels on arrays from `empty`: a network may then repeat
-    # the calls without the layer. Each class says so itself, since a subclass may do anything.
-    replayable: ClassVar[bool] = False
-    methods: ClassVar[tuple[Any, ...]] = ()  # those that it says so of
 
     def __init__(self) -> None:
         self.name = self.kind
@@ -47,28 +43,10 @@ class Layer(HasArrays):
         self.state: dict[str, Array] = {}
         self.dtype: np.dtype[Any] | None = None  # set when built
         self.features: tuple[int, ...] = ()  # of each input, set when built
-        # What the last training forward left for backward: its output's shape, and what its formula needs.
-        self.kept: tuple[tuple[int, ...], tuple[Any, ...]] | None = None
+        self.kept: tuple[tuple[int, ...], tuple[Any, ...]] | None = None  # by forward: y's shape, and for backward
         self.rng: Any = None  # a Generator, of a layer that draws in training: a stream of its own
-        self.recorder: Recorder | None = None  # the network's, if the layer is part of one
         self.buffers: dict[tuple[Any, ...], Array] = {}  # in a network: arrays that are reused from step to step
         self.gradients = self.buffers  # those for d loss / dx; in a chain, two sets serve all layers in turn
-
-    def __init_subclass__(cls, **arguments: Any) -> None:
-        super().__init_subclass__(**arguments)
-        cls.replayable = vars(cls).get("replayable", False)
-        cls.methods = cls.forward, cls.backward, cls.parameter_gradients
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute; what was recorded with the old one is forgotten."""
-        super().__setattr__(name, value)
-        if name != "kept" and self.__dict__.get("recorder") is not None:
-            self.recorder.forget()  # type: ignore[union-attr]
-
-    def __delattr__(self, name: str) -> None:
-        super().__delattr__(name)
-        if self.recorder is not None:
-            self.recorder.forget()
 
     # -- what a kind of layer defines ---------------------------------------------------------------------
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from tinynet.machinery.recording import Known, Pass, Recorder
+from tinynet.machinery.recording import METHODS, Known, Pass, Recorder
 from tinynet.typing import Array
 
 MEMORY = 2**26
@@ -156,14 +155,12 @@ class Passes:
             layer.gradients.clear()
 
 
-_promise = operator.attrgetter("replayable", "forward", "backward", "parameter_gradients")
-
-
 def _replayable(layers: Sequence[Any], known: Known) -> bool:
     """Tell whether all layers do what their classes say: nothing but call kernels, by the methods they had then."""
     if known.kinds is None:
         kinds = tuple({type(layer) for layer in layers})
         # a method of the instance's own, assigned to it, hides its class's
         own = any(callable(getattr(type(layer), name, None)) for layer in layers for name in vars(layer))
-        known.kinds, known.promises = ((), None) if own else (kinds, tuple((True, *kind.methods) for kind in kinds))
-    return tuple(map(_promise, known.kinds)) == known.promises
+        able = not own and all(layer.replayable for layer in layers)
+        known.kinds, known.promises = (kinds, tuple(kind.methods for kind in kinds)) if able else ((), None)
+    return tuple(map(METHODS, known.kinds)) == known.promises

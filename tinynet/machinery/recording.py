@@ -9,10 +9,11 @@ away.
 
 from __future__ import annotations
 
+import operator
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from tinynet.typing import Array, Call
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tinynet.machinery.tape import Tape
 
 T = TypeVar("T")
+METHODS = operator.attrgetter("forward", "backward", "parameter_gradients")
 
 
 @dataclass
@@ -67,6 +69,22 @@ class Pass:
 
             self.tape = Tape(self.calls, self.source)
         self.tape.replay(source)
+
+
+@dataclass
+class Repeated:
+    """Calls that are made again and again: noted anew when what they depend on is another object."""
+
+    on: tuple[object, ...] = ()
+    noted: Pass = field(default_factory=Pass)
+
+    def make(self, on: tuple[object, ...], calls: Callable[[], list[Call]]) -> None:
+        """Make the ``calls()`` that were noted for the same objects; ask for them if there are none."""
+        if len(on) != len(self.on) or not all(map(operator.is_, on, self.on)):
+            self.on = ()  # an interruption may come here
+            self.noted = Pass(calls=calls())
+            self.on = on
+        self.noted.make()
 
 
 @dataclass
@@ -126,3 +144,38 @@ class Recorder:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Recorder, ()  # a copy of the network records anew, since its arrays are others
+
+
+class Recorded:
+    """What a layer is to the network that records it.
+
+    Attributes
+    ----------
+    recorder : Recorder, optional
+        The network's, if the layer is part of one.
+    replayable : bool
+        Whether forward and backward do nothing but `call` kernels on arrays from `empty`: a network may then repeat
+        the calls without the layer. Each class says so itself, since a subclass may do anything.
+    methods : tuple of function
+        Those of which the class says so.
+    """
+
+    replayable: ClassVar[bool] = False
+    methods: ClassVar[tuple[Any, ...]] = ()
+    recorder: Recorder | None = None
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        cls.replayable = vars(cls).get("replayable", False)
+        cls.methods = METHODS(cls) if cls.replayable else ()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; what was recorded with the old one is forgotten."""
+        super().__setattr__(name, value)
+        if name != "kept" and self.recorder is not None:
+            self.recorder.forget()
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if self.recorder is not None:
+            self.recorder.forget()
