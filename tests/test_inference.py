@@ -247,3 +247,26 @@ def test_a_folded_network_can_be_trained_and_folded_again():
     train = tn.Dataset(data(examples=60), np.arange(60) % 3)
     assert not tn.fit(small, train, steps=5, batch_size=20, seed=0).diverged
     assert str(small.fold()) == str(small)
+
+
+class Doubled(tn.BatchNorm):
+    """A kind of the user's own, which no formula of ours folds."""
+
+    def forward(self, x, *, training=False):
+        return 2 * super().forward(x, training=training)
+
+
+def test_a_batch_norm_of_the_users_own_kind_stays():
+    net = unsettled(tn.Sequential([tn.Dense(5), Doubled(), tn.Dense(3)], inputs=4, dtype="float64"))
+    np.testing.assert_allclose(net.fold().forward(data()), net.forward(data()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("what", ["fold", "calibrate"])
+def test_a_method_that_was_assigned_to_a_layer_cannot_be_copied_with_it(what):
+    net = chain()
+    layer, before = net.layers["batch_norm_1"], {name: a.copy() for name, a in net.state.items()}
+    layer.forward = lambda x, training=False: tn.BatchNorm.forward(layer, x, training=training)
+    with pytest.raises(tn.InputError, match="batch_norm_1: its own forward works on it, not on a copy"):
+        net.fold() if what == "fold" else net.calibrate(data(), method="minibatch")
+    for name, array in net.state.items():
+        np.testing.assert_array_equal(array, before[name])

@@ -530,3 +530,33 @@ def test_without_the_inputs_gradient_backward_writes_the_same_gradients_and_retu
         assert nets[1].backward(dy).shape == (6, 4)
         for name, gradient in nets[0].grads.items():
             np.testing.assert_array_equal(gradient, nets[1].grads[name])
+
+
+def test_where_a_join_reads_the_data_backward_returns_none_too_if_asked():
+    x = tn.Input(4)
+    net = tn.Network(x, tn.Dense(3)(tn.Add()(x, x)), seed=0)
+    for _ in range(2):
+        net.forward(np.ones((2, 4), "float32"), training=True)
+        assert net.backward(np.ones((2, 3), "float32"), input_gradient=False) is None
+
+
+class Doubled(tn.Dense):
+    """A first layer with a backward of its own."""
+
+    def forward(self, x, *, training=False):
+        return 2 * super().forward(x, training=training)
+
+    def backward(self, dy):
+        return super().backward(2 * dy)
+
+
+@pytest.mark.parametrize("assigned", [False, True])
+def test_the_first_layers_own_backward_is_called_in_training(assigned):
+    x, dy = np.ones((2, 4)), np.ones((2, 3))
+    net = tn.Sequential([(tn.Dense if assigned else Doubled)(3)], inputs=4, dtype="float64")
+    if assigned:
+        net.layers["dense_1"].backward = lambda dy: tn.Dense.backward(net.layers["dense_1"], 2 * dy)
+    for _ in range(2):
+        net.forward(x, training=True)
+        net.backward(dy, input_gradient=False)
+        np.testing.assert_array_equal(net.grads["dense_1.weight"], 2 * x.T @ dy)

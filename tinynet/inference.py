@@ -98,8 +98,8 @@ def fold(nodes: Sequence[Node]) -> tuple[Node, Node]:
             new[node] = Input(node.input_features)
             continue
         parent = node.parents[0]
-        if isinstance(node.layer, BatchNorm) and isinstance(parent.layer, Dense) and readers[parent] == 1:
-            new[node] = _folded(parent.layer, node.layer)(*(new[p] for p in parent.parents))
+        if type(node.layer) is BatchNorm and type(parent.layer) is Dense and readers[parent] == 1:
+            new[node] = _folded(parent.layer, node.layer.copy())(*(new[p] for p in parent.parents))
         else:
             new[node] = node.layer.copy()(*(new[p] for p in node.parents))
     return new[nodes[0]], new[nodes[-1]]

@@ -153,7 +153,7 @@ class Network(HasArrays):
             Without it the product that gives d loss / dx is left out, and None returned: for training.
         """
         dx = self.run_backward(dy, input_gradient=input_gradient)
-        return None if dx is None else dx.copy()
+        return dx.copy() if input_gradient and dx is not None else None
 
     def run(self, x: Array, training: bool) -> Array:
         """As `forward`, unchecked, and in training the output is written over by the next batch of its size.
@@ -183,7 +183,7 @@ class Network(HasArrays):
             layer, sources = self._plan[k - 1]
             d = dvalues[k]
             assert d is not None
-            if sources == (0,) and not input_gradient:
+            if sources == (0,) and not input_gradient and layer.replayable and "backward" not in vars(layer):
                 layer.parameter_gradients(d)
                 continue
             dxs: Any = layer.backward(d)

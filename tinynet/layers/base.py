@@ -131,12 +131,20 @@ class Layer(Recorded, HasArrays):
         return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
 
     def copy(self) -> Self:
-        """Return an independent layer with the same arrays, outside any network."""
+        """Return an independent layer with the same arrays, outside any network.
+
+        Raises
+        ------
+        InputError
+            If a method was assigned to the layer: it would be the copy's too, and work on this one.
+        """
+        if own := [name for name in vars(self) if callable(getattr(type(self), name, None))]:
+            raise InputError(f"{self.name}: its own {own[0]} works on it, not on a copy; define it in a subclass")
         other = copy.copy(self)
-        own = {role: getattr(self, role) for role in ("params", "grads", "state")}
-        own = {role: type(arrays)({name: a.copy() for name, a in arrays.items()}) for role, arrays in own.items()}
+        live = {role: getattr(self, role) for role in ("params", "grads", "state")}
+        live = {role: type(arrays)({name: a.copy() for name, a in arrays.items()}) for role, arrays in live.items()}
         buffers: dict[Any, Array] = {}
-        vars(other).update(own, name=self.kind, rng=copy.deepcopy(self.rng), recorder=None, kept=None)
+        vars(other).update(live, name=self.kind, rng=copy.deepcopy(self.rng), recorder=None, kept=None)
         vars(other).update(buffers=buffers, gradients=buffers)
         return other
 
