@@ -43,7 +43,7 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"__init__"},
     {"live", "probes", "resuming", "tensorboard"},
     {"training"},
-    {"models", "onnx", "run"},
+    {"arguments", "models", "onnx", "run"},
     {"network"},
     {"history", "interchange"},
     {"checkpoint", "display", "inference"},

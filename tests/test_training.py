@@ -443,8 +443,9 @@ FLOAT_TARGETS = tn.Dataset(np.ones((4, 2)), [0.0, 1.0, 0.0, 1.0])
         (THREE_CLASSES, tn.DataError, r".*labels run from 0 to 2, but the network has 2 outputs \(0 to 1\)"),
         (NEGATIVE, tn.DataError, ".*labels run from -1 to 1"),
         (FLOAT_TARGETS, tn.ShapeError, r".*must be 4 integer labels, got shape \(4, 1\) of float64"),
-        ((MOONS.x, MOONS.y), tn.InputError, r"must be a tn\.Dataset, not tuple; wrap arrays: tn\.Dataset\(x, y\)"),
-        (MOONS.x, tn.InputError, r"must be a tn\.Dataset, not ndarray"),
+        (MOONS.x, tn.InputError, r"must be a tn\.Dataset, not ndarray; wrap arrays: tn\.Dataset\(x, y\)"),
+        (("x", "y", "z"), tn.InputError, r"must be a tn\.Dataset, not tuple"),
+        (0.2, tn.InputError, r"must be a tn\.Dataset, not 0.2"),
     ],
 )
 def test_data_that_does_not_fit_is_refused_before_training_and_named(name, data, error, message):
@@ -470,7 +471,9 @@ def test_targets_of_another_width_are_refused_for_a_regression():
         ({"steps": 0}, "steps must be a whole number of at least 1"),
         ({"epochs": -1}, "epochs must be a whole number of at least 1"),
         ({"epochs": 1.5}, "epochs must be a whole number of at least 1, not 1.5"),
-        ({"batch_size": 6.0}, "batch_size must be a whole number of at least 1, not 6.0"),
+        ({"batch_size": 6.5}, "batch_size must be a whole number of at least 1, not 6.5"),
+        ({"epochs": "2"}, "epochs must be a whole number of at least 1, not 2"),
+        ({"epochs": math.nan}, "epochs must be a whole number of at least 1, not nan"),
         ({"batch_size": 0}, "batch_size must be a whole number of at least 1, not 0"),
         ({"validate_every": 0}, "validate_every must be a whole number of at least 1, not 0"),
         ({"validate_every": -1}, "validate_every must be a whole number of at least 1, not -1"),

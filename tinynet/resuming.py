@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checkpoint, files
+from tinynet import arguments, checkpoint, files
 from tinynet.datasets import Dataset
 from tinynet.errors import DataError, FileFormatError, InputError
 from tinynet.files import brief
@@ -31,7 +31,7 @@ from tinynet.run import (
     writable,
 )
 from tinynet.schedules import Schedule
-from tinynet.training import Callback, check_sets, go_on
+from tinynet.training import Callback, go_on
 
 
 def resume(
@@ -66,8 +66,9 @@ def resume(
     DataError
         If the run was trained, or validated, on other data.
     """
-    run, plan = reopen(path, train, validation)
-    return run.net, go_on(run, plan, callbacks, progress=progress)
+    watchers = arguments.as_callbacks(callbacks)
+    run, plan = reopen(path, arguments.as_data(train), arguments.as_data(validation))
+    return run.net, go_on(run, plan, watchers, progress=progress)
 
 
 def reopen(path: str | Path, train: Dataset, validation: Dataset | None) -> tuple[Run, Plan]:
@@ -107,7 +108,7 @@ def reopen(path: str | Path, train: Dataset, validation: Dataset | None) -> tupl
         for name in again.keys() | content.keys():  # a constructor may have taken "x" for true
             if json.dumps(again.get(name), sort_keys=True) != json.dumps(content.get(name), sort_keys=True):
                 raise InputError(f"{brief(name)} cannot be {brief(content.get(name))}")
-    check_sets(net, train, validation, plan.loss)
+    arguments.check_sets(net, train, None, validation, plan.loss)
     plan.checkpoint = writable(path)
     return run, plan
 

@@ -8,12 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from tinynet import progress
+from tinynet import arguments, progress
+from tinynet.arguments import Examples, at_least_1
 from tinynet.datasets import Dataset
-from tinynet.errors import DataError, InputError, ShapeError
+from tinynet.errors import InputError
 from tinynet.history import History
-from tinynet.losses import Loss, SoftmaxCrossEntropy
+from tinynet.losses import Loss
 from tinynet.network import Network
 from tinynet.optimizers import SGD
 from tinynet.run import LastState, Plan, batches_for, save_run, writable
@@ -38,17 +40,18 @@ class Callback:
 
 def fit(
     net: Network,
-    train: Dataset,
+    train: Dataset | ArrayLike,
+    y: ArrayLike | None = None,
     *,
-    validation: Dataset | None = None,
-    loss: Loss | None = None,
+    validation: Examples | None = None,
+    loss: Loss | type[Loss] | None = None,
     optimizer: SGD | None = None,
     epochs: int | None = None,
     steps: int | None = None,
     batch_size: int = 60,
     seed: Seed = 0,
     validate_every: int | None = None,
-    callbacks: Iterable[Callback] = (),
+    callbacks: Iterable[Callback] | Callback = (),
     progress: bool = False,
     history: History | None = None,
     checkpoint: str | Path | None = None,
@@ -60,7 +63,8 @@ def fit(
     ----------
     net : Network
     train : Dataset
-    validation : Dataset, optional
+        Or arrays, x and y, of which a `Dataset` is made.
+    validation : Dataset, or pair of arrays (x, y), optional
         Evaluated at every record, in inference mode.
     loss : SoftmaxCrossEntropy or MeanSquaredError
         By default SoftmaxCrossEntropy.
@@ -75,7 +79,7 @@ def fit(
         Of the batches' order. It does not depend on the network: two arms with one seed see the same batches.
     validate_every : int, optional
         Steps between records; by default an epoch, or a twentieth of ``steps``. The last step is always recorded.
-    callbacks : iterable of Callback
+    callbacks : iterable of Callback, or one
         Such as `Probe`.
     progress : bool
         Show a progress bar in a terminal or notebook.
@@ -102,6 +106,11 @@ def fit(
         Before any training, if the data, labels or settings do not fit, or a checkpoint could not hold them; it says
         which.
 
+    Warns
+    -----
+    UserWarning
+        If the network ends in `Softmax` and the loss, `SoftmaxCrossEntropy`, has its own.
+
     Examples
     --------
     >>> import tinynet as tn
@@ -110,24 +119,24 @@ def fit(
     >>> history.steps, history.diverged
     ([10, 20, 30], False)
     """
-    loss = SoftmaxCrossEntropy() if loss is None else loss
-    optimizer = SGD(lr=0.1) if optimizer is None else optimizer
-    check_sets(net, train, validation, loss)
-    batches = batches_for(net, train, batch_size, np.random.default_rng(seed))
-    total = _total_steps(epochs, steps, batches.per_epoch)
+    loss, optimizer = arguments.as_loss(loss), arguments.as_optimizer(optimizer)
+    watchers, history = arguments.as_callbacks(callbacks), arguments.as_history(history)
+    train, validation = arguments.check_sets(net, train, y, validation, loss)
+    batches = batches_for(net, train, arguments.unpointed(batch_size), np.random.default_rng(seed))
+    total = arguments.total_steps(epochs, steps, batches.per_epoch)
     usual = batches.per_epoch if steps is None else max(1, total // 20)
-    record_every = usual if validate_every is None else _whole("validate_every", validate_every)
+    record_every = usual if validate_every is None else at_least_1("validate_every", validate_every)
 
     optimizer.attach(net.params)
-    run = Run(net, optimizer, History() if history is None else history, total)
+    run = Run(net, optimizer, history, total)
     plan = Plan(loss, batches, validation, record_every)
     if checkpoint is not None:
         plan.checkpoint = writable(checkpoint)
-        plan.checkpoint_every = usual if checkpoint_every is None else _whole("checkpoint_every", checkpoint_every)
+        plan.checkpoint_every = usual if checkpoint_every is None else at_least_1("checkpoint_every", checkpoint_every)
         save_run(run, plan)
     elif checkpoint_every is not None:
         raise InputError("fit: checkpoint_every needs a checkpoint, the file to write")
-    return go_on(run, plan, callbacks, progress=progress)
+    return go_on(run, plan, watchers, progress=progress)
 
 
 def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress: bool = False) -> History:
@@ -167,7 +176,7 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
             if last or run.step % plan.record_every == 0:
                 scores = (math.nan, math.nan)
                 if plan.validation is not None:
-                    scores = evaluate(net, plan.validation, loss)
+                    scores = _evaluate(net, plan.validation, loss)
                     history.diverged = not math.isfinite(scores[0])
                 history.append(run.step, math.fsum(recent) / len(recent), *scores, lr)
                 recent.clear()
@@ -185,13 +194,13 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
     return history
 
 
-def evaluate(net: Network, data: Dataset, loss: Loss | None = None) -> tuple[float, float]:
+def evaluate(net: Network, data: Examples, loss: Loss | type[Loss] | None = None) -> tuple[float, float]:
     """Return mean loss and accuracy over a data set, in inference mode.
 
     Parameters
     ----------
     net : Network
-    data : Dataset
+    data : Dataset, or pair of arrays (x, y)
     loss : SoftmaxCrossEntropy or MeanSquaredError
         By default SoftmaxCrossEntropy.
 
@@ -205,9 +214,17 @@ def evaluate(net: Network, data: Dataset, loss: Loss | None = None) -> tuple[flo
     ------
     InputError, ShapeError, DataError
         If the data do not suit the network and the loss.
+
+    Warns
+    -----
+    UserWarning
+        As `fit`: the loss is then not that of the probabilities; the accuracy is right.
     """
-    loss = SoftmaxCrossEntropy() if loss is None else loss
-    _check_data(net, data, loss, "data")
+    loss = arguments.as_loss(loss)
+    return _evaluate(net, arguments.check_data(net, data, loss, "data"), loss)
+
+
+def _evaluate(net: Network, data: Dataset, loss: Loss) -> tuple[float, float]:
     total, correct = 0.0, 0
     with np.errstate(all="ignore"):  # a network that diverged has a loss that is not finite: that says it
         for start in range(0, len(data), EVALUATION_ROWS):
@@ -221,39 +238,6 @@ def evaluate(net: Network, data: Dataset, loss: Loss | None = None) -> tuple[flo
 
 def _correct(outputs: Array, y: Array) -> int:
     return int(np.count_nonzero(outputs.argmax(axis=1) == y)) if y.ndim == 1 else 0
-
-
-def check_sets(net: Network, train: Dataset, validation: Dataset | None, loss: Loss) -> None:
-    """Raise one clear error if one of the data sets does not suit the network and loss."""
-    _check_data(net, train, loss, "train")
-    if validation is not None:
-        _check_data(net, validation, loss, "validation")
-
-
-def _check_data(net: Network, data: Dataset | None, loss: Loss, name: str) -> None:
-    """Raise one clear error if ``data`` does not suit the network and loss."""
-    if not isinstance(data, Dataset):
-        raise InputError(f"{name}: must be a tn.Dataset, not {type(data).__name__}; wrap arrays: tn.Dataset(x, y)")
-    if data.x.shape[1] != net.inputs:
-        raise ShapeError(f"{name}: has {data.x.shape[1]} features, the network takes {net.inputs}")
-    try:
-        loss.check(data.y, len(data), net.outputs)
-    except DataError as error:
-        raise DataError(f"{name}: {error}") from None
-    except InputError as error:
-        raise ShapeError(f"{name}: {error}") from None
-
-
-def _total_steps(epochs: int | None, steps: int | None, per_epoch: int) -> int:
-    if (epochs is None) == (steps is None):
-        raise InputError("fit: give either epochs or steps")
-    return _whole("steps", steps) if epochs is None else _whole("epochs", epochs) * per_epoch
-
-
-def _whole(name: str, given: object) -> int:
-    if not isinstance(given, int | np.integer) or given < 1:
-        raise InputError(f"fit: {name} must be a whole number of at least 1, not {given}")
-    return int(given)
 
 
 class _Bar(Callback):
