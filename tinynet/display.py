@@ -12,6 +12,8 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tinynet.text import columns
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -22,6 +24,15 @@ DRAWN = 20  # layers: a network of more is a table only, folded
 SHOWN, SHARP = 72, 2  # dots an inch of a picture on the page, and dots in the file for each of them
 CELL = "text-align:left;vertical-align:top;padding:0.2em 0.8em"
 NUMBER = CELL.replace("left", "right")
+
+
+def network_text(rows: Sequence[Row], dtype: str) -> str:
+    """Return the table of layers as text; the parameters are those of `network_html`."""
+    cells = [("layer", "settings", "reads", "outputs", "parameters")]
+    cells += [(n, s, ", ".join(r), str(w), f"{p:,}") for n, s, r, w, p in rows]
+    head, *body = columns(cells)
+    rule = "-" * max(map(len, [head, *body]))
+    return "\n".join([head, rule, *body, rule, f"{sum(row[-1] for row in rows):,} parameters, {dtype}"])
 
 
 def network_html(kind: str, rows: Sequence[Row], dtype: str) -> str:

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from tinynet import checkpoint, inference, interchange, kernels
+from tinynet import checkpoint, display, inference, interchange, kernels
 from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.layers import Input, Layer, Node
 from tinynet.machinery.passes import Passes
-from tinynet.text import columns
 from tinynet.typing import Array, DType, Seed
 
 if TYPE_CHECKING:
@@ -303,20 +302,13 @@ class Network(HasArrays):
         return rows
 
     def __str__(self) -> str:
-        cells = [("layer", "settings", "reads", "outputs", "parameters")]
-        cells += [(n, s, ", ".join(r), str(w), f"{p:,}") for n, s, r, w, p in self.describe()]
-        head, *body = columns(cells)
-        rule = "-" * max(map(len, [head, *body]))
-        total = sum(p.size for p in self.params.values())
-        return "\n".join([head, rule, *body, rule, f"{total:,} parameters, {self.dtype}"])
+        return display.network_text(self.describe(), str(self.dtype))
 
     def summary(self) -> None:
         """Print a table of the layers: what each reads, its outputs, its parameters."""
         print(self)
 
     def _repr_html_(self) -> str:
-        from tinynet import display
-
         return display.network_html(type(self).__name__, self.describe(), str(self.dtype))
 
     def plot(self, ax: Axes | None = None) -> Axes:

@@ -74,6 +74,13 @@ def whole(where: str, value: Any) -> int:
     return int(value)
 
 
+def count(where: str, value: Any) -> int:
+    """Return a whole number of at least 1."""
+    if whole(where, value) < 1:
+        raise InputError(f"{where} must be a whole number of at least 1, not {value}")
+    return int(value)
+
+
 def flag(where: str, value: Any) -> bool:
     """Return true or false."""
     return bool(value)

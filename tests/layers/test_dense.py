@@ -54,7 +54,7 @@ def test_a_wrong_initializer_is_found_at_once():
 
 @pytest.mark.parametrize("units", [0, -1])
 def test_no_units_are_refused(units):
-    with pytest.raises(tn.InputError, match="at least 1 unit"):
+    with pytest.raises(tn.InputError, match="units must be a whole number of at least 1"):
         tn.Dense(units)
 
 

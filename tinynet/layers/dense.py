@@ -3,17 +3,10 @@
 import numpy as np
 
 from tinynet import initializers, kernels
-from tinynet.errors import InputError
 from tinynet.layers.base import Layer
 from tinynet.machinery import blas
-from tinynet.settings import Setting, flag, number, whole
+from tinynet.settings import Setting, count, flag
 from tinynet.typing import Array
-
-
-def _units(where: str, units: int) -> int:
-    if number(where, units) < 1:
-        raise InputError(f"Dense: needs at least 1 unit, not {units}")
-    return whole(where, units)
 
 
 class Dense(Layer):
@@ -41,7 +34,7 @@ class Dense(Layer):
 
     kind = "dense"
     replayable = True
-    units, bias = Setting(_units, fixed=True), Setting(flag, fixed=True)
+    units, bias = Setting(count, fixed=True), Setting(flag, fixed=True)
     init = Setting(lambda _, init: initializers.check(init), fixed=True)
 
     def __init__(
