@@ -2,13 +2,19 @@
 
 import itertools
 import os
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 from tinynet.errors import InputError, unknown_name
-from tinynet.layers import BatchNorm, Dense, Dropout, Layer, LayerNorm, make_activation
+from tinynet.initializers import Initializer
+from tinynet.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNorm, make_activation
 from tinynet.network import Sequential
+from tinynet.settings import whole
 from tinynet.typing import DType, Seed
+
+NORMS: dict[str, type[Layer]] = {"batch": BatchNorm, "layer": LayerNorm}
+BY_CLASS = {layer.__name__.lower(): kind for kind, layer in ACTIVATIONS.items()}  # "leakyrelu"
+NOT_HERE = {"silu": "gelu", "swish": "gelu", "mish": "gelu"}  # an activation, and the nearest that there is
 
 SUITED = {"sigmoid": "glorot_normal", "tanh": "glorot_normal", "selu": "lecun_normal"}  # others: he_normal
 DEEPEST = 100_000  # hidden layers: half a minute to build, and far beyond what was ever trained
@@ -16,12 +22,12 @@ DEEPEST = 100_000  # hidden layers: half a minute to build, and far beyond what 
 
 def mlp(
     inputs: int,
-    hidden: Sequence[int],
+    hidden: Iterable[int] | int,
     outputs: int,
     *,
-    activation: str = "relu",
-    norm: Literal["batch", "layer"] | None = None,
-    init: str | None = None,
+    activation: str | Layer | type[Layer] = "relu",
+    norm: Literal["batch", "layer"] | Layer | type[Layer] | None = None,
+    init: str | Initializer | None = None,
     dropout: float = 0.0,
     seed: Seed = 0,
     dtype: DType = "float32",
@@ -32,16 +38,17 @@ def mlp(
     ----------
     inputs, outputs : int
         Features in, outputs (classes) out.
-    hidden : sequence of int
-        Units of each hidden layer.
-    activation : str
-        ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"selu"`` or ``"gelu"``.
-    norm : {"batch", "layer", None}
+    hidden : iterable of int, or int
+        Units of each hidden layer; a number alone is one layer's.
+    activation : str, or layer
+        ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"selu"`` or ``"gelu"``; or a layer, such
+        as ``tn.LeakyReLU(0.2)``, of which each place gets one with the same settings.
+    norm : {"batch", "layer", None}, or layer
         Normalization just before each activation. Before batch normalization the Dense has no bias: it would be
         redundant.
-    init : str, optional
-        Initializer of every weight; by default what suits the activation: He for the ReLU family, LeCun for
-        SELU, Glorot for sigmoid, tanh and the last layer (all normal).
+    init : str or callable, optional
+        Initializer of every weight (see `tinynet.initializers`); by default what suits the activation: He for the ReLU
+        family, LeCun for SELU, Glorot for sigmoid, tanh and the last layer (all normal).
     dropout : float
         Rate of `Dropout` after each activation.
     seed, dtype
@@ -65,22 +72,66 @@ def mlp(
     >>> list(net.layers)[:4], sum(p.size for p in net.params.values())
     (['dense_1', 'batch_norm_1', 'sigmoid_1', 'dense_2'], 171410)
     """
-    if len(hidden) > DEEPEST:
-        raise InputError(f"mlp: at most {DEEPEST:,} hidden layers can be built, not {len(hidden):,}")
-    if norm not in ("batch", "layer", None):
-        raise unknown_name("norm (None for none)", norm, ["batch", "layer"])
+    inputs, outputs, units = whole("mlp: inputs", inputs), whole("mlp: outputs", outputs), _units(hidden)
+    _activation(activation), _normalization(norm)  # a wrong one is found where there is no hidden layer, too
     layers: list[Layer] = []
-    for units in hidden:
-        last = make_activation(activation)
-        layers.append(Dense(units, bias=norm != "batch", init=init or SUITED.get(activation, "he_normal")))
-        if norm is not None:
-            layers.append(BatchNorm() if norm == "batch" else LayerNorm())
+    for width in units:
+        last, before = _activation(activation), _normalization(norm)
+        suited = SUITED.get(last.kind, "he_normal")
+        layers.append(Dense(width, bias=not isinstance(before, BatchNorm), init=suited if init is None else init))
+        if before is not None:
+            layers.append(before)
         layers.append(last)
         if dropout:
             layers.append(Dropout(dropout))
-    layers.append(Dense(outputs, init=init or "glorot_normal"))
-    _check_memory([inputs, *hidden, outputs])
+    layers.append(Dense(outputs, init="glorot_normal" if init is None else init))
+    _check_memory([inputs, *units, outputs])
     return Sequential(layers, inputs=inputs, seed=seed, dtype=dtype)
+
+
+def _units(hidden: Any) -> list[int]:
+    """Return the units of each hidden layer."""
+    try:
+        units = [hidden] if isinstance(hidden, str) else list(hidden)
+    except TypeError:  # a number
+        units = [hidden]
+    if len(units) > DEEPEST:
+        raise InputError(f"mlp: at most {DEEPEST:,} hidden layers can be built, not {len(units):,}")
+    return [whole("mlp: hidden", width) for width in units]
+
+
+def _activation(given: Any) -> Layer:
+    """Return a new activation layer."""
+    if isinstance(given, str):
+        name = given.lower()
+        if name in NOT_HERE:
+            raise InputError(f"activation {given!r}: tinynet has none; the nearest is {NOT_HERE[name]!r}")
+        return make_activation(name if name in ACTIVATIONS else BY_CLASS.get(name, given))
+    return _another("activation", given) or make_activation(given)
+
+
+def _normalization(given: Any) -> Layer | None:
+    """Return a new normalization layer, None for none."""
+    if given is None or given is False:
+        return None
+    if isinstance(given, str) and given in NORMS:
+        return NORMS[given]()
+    layer = _another("norm", given)
+    if layer is None:
+        raise unknown_name("norm (None for none)", given, NORMS)
+    return layer
+
+
+def _another(name: str, given: Any) -> Layer | None:
+    """Return a new layer like the one given, or of that class; None if it is neither."""
+    if isinstance(given, Layer):
+        return type(given)(**given.config())
+    if not (isinstance(given, type) and issubclass(given, Layer)):
+        return None
+    try:
+        return given()
+    except TypeError:
+        raise InputError(f"{name}: {given.__name__} needs its settings; give {given.__name__}(...)") from None
 
 
 def _check_memory(units: Sequence[int]) -> None:
