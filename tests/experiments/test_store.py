@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import pytest
 import tinynet as tn
 from tests.experiments.test_sweep import ROOT, Diverging, Lab, lab  # noqa: F401 (a fixture)
 from tests.test_house import imported, inside, modules
-from tinynet.experiments import store
+from tinynet.experiments import figure_1, runs, store
+from tinynet.experiments.executors import WorkerProcesses
 from tinynet.experiments.runs import RunSettings
 from tinynet.experiments.store import Store, code_version
 from tinynet.experiments.sweep import run_sweep
@@ -160,6 +163,76 @@ def test_a_run_on_other_data_is_another_run_wherever_they_are(idx_folder: Path, 
     content = labels.read_bytes()
     labels.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     assert Store(tmp_path).path(OnData(str(copy))) != path
+
+
+def other_labels(folder: Path) -> None:
+    """Count the training labels the other way, in a file of the same name, size and date."""
+    (path,) = folder.glob("train-labels*")
+    content, about = path.read_bytes(), path.stat()
+    path.write_bytes(content[:8] + bytes(2 - label for label in content[8:]))
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    assert path.stat().st_mtime_ns == about.st_mtime_ns
+
+
+@pytest.mark.parametrize("workers", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_a_folder_that_was_rewritten_is_read_anew(idx_folder: Path, tmp_path: Path, workers: bool) -> None:
+    folder = shutil.copytree(idx_folder, tmp_path / "data")
+    settings = RunSettings(depth=1, width=8, norm="batch", steps=60, batch_size=20, data=str(folder), probed=False)
+    with WorkerProcesses(1) if workers else ThreadPoolExecutor(1) as executor:
+        before, after, elsewhere = [], [], []
+        before += run_sweep([settings], store=tmp_path / "runs", executor=executor).results.values()
+        other_labels(folder)
+        after += run_sweep([settings], store=tmp_path / "runs", executor=executor).results.values()
+        copy = dataclasses.replace(settings, data=str(shutil.copytree(folder, tmp_path / "copy")))
+        elsewhere += run_sweep([copy], store=tmp_path / "other", executor=executor).results.values()
+    assert after == elsewhere
+    assert before[0]["validation_accuracy"][-1] > 0.9
+    assert after[0]["validation_accuracy"][-1] < 0.5
+    assert len(list((tmp_path / "runs").glob("*/*.json"))) == 2
+
+
+def test_a_folder_that_stays_is_read_once_and_its_black_and_white_made_once(idx_folder: Path) -> None:
+    first, again = (runs.load_data(str(idx_folder)) for _ in range(2))
+    assert first[0] is again[0]
+    assert figure_1._black_and_white(first[1]) is figure_1._black_and_white(again[1])
+
+
+def test_figure_1_reads_a_rewritten_folder_anew_too(idx_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(idx_folder, tmp_path / "data")
+    settings = figure_1.Figure1Settings(norm="batch", steps=40, record_every=40, batch_size=20, data=str(folder))
+    before = settings.run()
+    other_labels(folder)
+    after = settings.run()
+    assert after["train_loss"] != before["train_loss"]
+    assert after == dataclasses.replace(settings, data=str(shutil.copytree(folder, tmp_path / "copy"))).run()
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    data: str
+    seed: int = 0
+
+    def run(self) -> dict[str, Any]:
+        if self.seed == 1:
+            other_labels(Path(self.data))
+        return {}
+
+
+def test_a_run_whose_data_changed_since_the_sweep_began_is_not_kept(idx_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(idx_folder, tmp_path / "data")
+    sweep = run_sweep([Rewriting(str(folder), seed) for seed in range(3)], store=tmp_path / "store")
+    assert [settings.seed for settings in sweep.results] == [0]
+    assert [settings.seed for settings in sweep.failures] == [1, 2]
+    for failure in sweep.failures.values():
+        assert failure == f"{folder}: is not the data set that it was when this sweep began; start it again"
+    assert len(list((tmp_path / "store").glob("*/*.json"))) == 1
+
+
+def test_hidden_files_are_no_data(idx_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(idx_folder, tmp_path / "copy")
+    for path in list(folder.iterdir()):
+        (folder / f"._{path.name}").write_bytes(b"what macOS knows of it")
+    assert Store(tmp_path).path(OnData(str(folder))) == Store(tmp_path).path(OnData(str(idx_folder)))
 
 
 def test_data_that_are_not_there_are_one_error_before_anything_is_run(tmp_path: Path) -> None:

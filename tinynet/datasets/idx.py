@@ -1,5 +1,6 @@
 """The IDX format of MNIST and its kin: a magic number, the dimensions, then the values; often gzip-compressed."""
 
+import hashlib
 import math
 import zlib
 from pathlib import Path
@@ -85,9 +86,25 @@ def _unpack(path: Path, content: bytes, at_most: int) -> tuple[bytes, bool]:
     return unpacked, unpacker.eof and not unpacker.unused_data
 
 
+def _files(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of such a name, without hidden ones: macOS puts a ``._name`` beside each on a foreign disk."""
+    return sorted(path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
+
+
+def data_version(folder: str | Path) -> str:
+    """Return a hash of the IDX files in a folder, by content and not by date; raise InputError if there are none."""
+    found = _files(Path(folder), "*idx*")
+    if not found:
+        raise InputError(f"{folder}: no such folder, or no IDX files in it")
+    digest = hashlib.sha256()
+    for path in found:
+        digest.update(f"{path.name} {files.sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
 def find(folder: Path, *parts: str) -> Path:
     """Return the one IDX file in ``folder`` whose name contains one of ``parts``."""
-    found = sorted({path for part in parts for path in folder.glob(f"*{part}*") if path.is_file()})
+    found = sorted({path for part in parts for path in _files(folder, f"*{part}*")})
     plain = {path.name.removesuffix(".gz"): path for path in reversed(found)}  # plain before gzip
     if len(plain) != 1:
         problem = f"more than one: {', '.join(sorted(plain))}" if plain else "no such file"

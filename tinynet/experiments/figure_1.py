@@ -52,7 +52,7 @@ class Figure1Settings:
 
     def run(self) -> dict[str, Any]:
         """Train; return the history, the unit's percentiles and the accuracy with whole-training-set statistics."""
-        train, test = _binary_data(self.data)
+        train, test = (_black_and_white(data) for data in load_data(self.data))
         classes = int(train.y.max()) + 1
         net = mlp(
             train.x.shape[1],
@@ -84,11 +84,10 @@ class Figure1Settings:
         }
 
 
-@functools.cache
-def _binary_data(folder: str | None) -> tuple[Dataset, Dataset]:
-    """Return training and test set in black and white, thresholded at 0.5."""
-    train, test = (Dataset((d.x > 0.5).astype(np.float32), d.y) for d in load_data(folder))
-    return train, test
+@functools.lru_cache(maxsize=2)  # a training and a test set
+def _black_and_white(data: Dataset) -> Dataset:
+    """Return a set with its pixels thresholded at 0.5."""
+    return Dataset((data.x > 0.5).astype(np.float32), data.y)
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tinynet import datasets, initializers
 from tinynet.datasets import Dataset
+from tinynet.datasets.idx import data_version
 from tinynet.errors import InputError, unknown_name
 from tinynet.history import History
 from tinynet.layers import Dropout, make_activation
@@ -143,9 +144,13 @@ class RunResult:
     interrupted: bool = False
 
 
-@functools.cache  # a worker does many runs on one data set
 def load_data(folder: str | None) -> tuple[Dataset, Dataset]:
-    """Return training and test set: the bundled MNIST, or those in a folder of IDX files."""
+    """Return training and test set: the bundled MNIST, or those in a folder of IDX files, as they are now."""
+    return _loaded(folder, None if folder is None else data_version(folder))
+
+
+@functools.lru_cache(maxsize=4)  # a worker does many runs on one data set
+def _loaded(folder: str | None, version: str | None) -> tuple[Dataset, Dataset]:
     return datasets.mnist() if folder is None else datasets.idx(folder)
 
 

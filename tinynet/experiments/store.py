@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_info
 
 import tinynet
 from tinynet import files
+from tinynet.datasets.idx import data_version
 from tinynet.errors import InputError
 
 # No run's numbers depend on these files; a change in any other makes kept results stale.
@@ -74,19 +75,24 @@ class Store:
         self.folder = folder
         self.damaged: dict[Path, str] = {}  # files that could not be read, and why
         self._versions: dict[str, str] = {}
-        self._data: dict[str, str] = {}
+        self._data: dict[str | None, str | None] = {}
 
     def version(self, module: str) -> str:
         """Return `code_version`, as it was when first asked."""
         self._versions[module] = self._versions.get(module) or code_version(module)
         return self._versions[module]
 
+    def data_version(self, settings: Settings) -> str | None:
+        """Return `version_of_data`, as it was when first asked."""
+        folder = getattr(settings, "data", None)
+        self._data[folder] = self._data.get(folder) or version_of_data(settings)
+        return self._data[folder]
+
     def path(self, settings: Settings) -> Path:
         """Return where a run is kept."""
         fields = dataclasses.asdict(settings)
-        if (data := fields.get("data")) is not None:
-            self._data[data] = self._data.get(data) or data_version(data)
-            fields["data"] = self._data[data]
+        if (data := self.data_version(settings)) is not None:
+            fields["data"] = data
         kind = type(settings)
         name = hashlib.sha256(json.dumps([kind.__qualname__, fields], sort_keys=True).encode()).hexdigest()
         return self.folder / self._subfolder(kind) / f"{name}.json"
@@ -177,15 +183,10 @@ def shared_module(settings: Settings) -> str:
     return module if module.startswith("tinynet.") else "tinynet"
 
 
-def data_version(folder: str) -> str:
-    """Return a hash of the IDX files in a folder; raise InputError if there are none."""
-    found = sorted(path for path in Path(folder).glob("*idx*") if path.is_file())
-    if not found:
-        raise InputError(f"{folder}: no such folder, or no IDX files in it")
-    digest = hashlib.sha256()
-    for path in found:
-        digest.update(f"{path.name} {files.sha256(path)}\n".encode())
-    return digest.hexdigest()
+def version_of_data(settings: Settings) -> str | None:
+    """Return a hash of what is in a run's folder of data now; None for a run without one."""
+    folder = getattr(settings, "data", None)
+    return None if folder is None else data_version(folder)
 
 
 @functools.cache

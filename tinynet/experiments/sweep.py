@@ -21,9 +21,9 @@ from threadpoolctl import threadpool_limits
 from tinynet import __version__, files, progress
 from tinynet.errors import InputError
 from tinynet.experiments.executors import WorkerProcesses
-from tinynet.experiments.store import Settings, Store, code_version, made_by, shared_module
+from tinynet.experiments.store import Settings, Store, code_version, made_by, shared_module, version_of_data
 
-Outcome = dict[str, Any] | str  # a run's result and what made it, or its error in words
+Outcome = dict[str, Any] | str  # a run's result and how it came about, or its error in words
 
 
 @dataclass
@@ -57,7 +57,7 @@ def execute(settings: Settings) -> dict[str, Any]:
 
 
 def attempt(settings: Settings, version: str | None = None) -> Outcome:
-    """Do one run; return its ``result`` and what it was ``made_by``, or its error in words: any worker can send that.
+    """Do one run; return its ``result``, what it was ``made_by`` and on which ``data``, or its error in words.
 
     A worker elsewhere is told the ``version`` of the sweep's code; if its own is another, so may be its numbers, and
     the run fails.
@@ -68,7 +68,8 @@ def attempt(settings: Settings, version: str | None = None) -> Outcome:
                 f"its worker on {platform.node()} has other code than this sweep ({found[:8]}, tinynet "
                 f"{__version__}, not {version[:8]}): install the same tinynet on every worker and start it again"
             )
-        return {"result": execute(settings), "made_by": made_by()}
+        result = execute(settings)
+        return {"result": result, "made_by": made_by(), "data": version_of_data(settings)}  # as they are after the run
     except Exception as error:
         return _words(error)
 
@@ -129,6 +130,9 @@ def run_sweep(
     ):
         for settings, outcome in outcomes:
             sweep.ran += 1
+            if isinstance(outcome, dict) and outcome.pop("data") != kept.data_version(settings):
+                folder = getattr(settings, "data", None)
+                outcome = f"{folder}: is not the data set that it was when this sweep began; start it again"
             if isinstance(outcome, str):
                 sweep.failures[settings] = outcome
             else:
