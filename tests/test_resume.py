@@ -550,7 +550,7 @@ def test_the_command_goes_on_where_it_was_interrupted(idx_folder, tmp_path, monk
     whole, first, resumed = (tmp_path / f"{name}.safetensors" for name in names)
     path = tmp_path / "run"
     assert command(*SMALL, *data, "--out", whole) == 0
-    monkeypatch.setattr(training, "_Bar", Interrupting)
+    monkeypatch.setattr(training, "StepBar", Interrupting)
     Interrupting.at = 31
     assert command(*SMALL, *data, "--out", first, "--checkpoint", path, "--checkpoint-every", 7) == 130
     assert f"go on: tinynet train --resume {path} --data {idx_folder} --out {first}\n" in capsys.readouterr().out

@@ -6,11 +6,12 @@ import itertools
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinynet import arguments, progress
+from tinynet import arguments
 from tinynet.arguments import Examples, at_least_1
 from tinynet.datasets import Dataset
 from tinynet.errors import InputError
@@ -18,6 +19,7 @@ from tinynet.history import History
 from tinynet.losses import Loss
 from tinynet.network import Network
 from tinynet.optimizers import SGD
+from tinynet.progress import StepBar
 from tinynet.run import LastState, Plan, batches_for, save_run, writable
 from tinynet.run import Run as Run  # callbacks know it from here
 from tinynet.typing import Array, Seed
@@ -143,9 +145,8 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
     """Train from where the run is to its end; return its history."""
     net, optimizer, history, loss, recent = run.net, run.optimizer, run.history, plan.loss, plan.recent
     history.diverged = False
-    watchers = list(callbacks)
-    if progress:
-        watchers.append(_Bar(run))
+    bars = [StepBar(run)] if progress else []
+    watchers: list[Any] = [*callbacks, *bars]
     statistics = LastState(net.state)
     gradient = np.empty(0)
     # A run that diverges overflows on its way: that is a result, not a warning.
@@ -188,9 +189,8 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
                 save_run(run, plan)
             if run.stop:
                 break
-    for watcher in watchers:
-        if isinstance(watcher, _Bar):
-            watcher.close()
+    for bar in bars:
+        bar.close()
     return history
 
 
@@ -238,22 +238,3 @@ def _evaluate(net: Network, data: Dataset, loss: Loss) -> tuple[float, float]:
 
 def _correct(outputs: Array, y: Array) -> int:
     return int(np.count_nonzero(outputs.argmax(axis=1) == y)) if y.ndim == 1 else 0
-
-
-class _Bar(Callback):
-    """The progress bar, with loss, validation accuracy and (tqdm's own) steps per second."""
-
-    def __init__(self, run: Run) -> None:
-        self.bar = progress.bar(run.total_steps, "fit")
-        if run.step:
-            self.bar.initial = run.step  # made before, in another process: they do not count as speed
-            self.bar.update(run.step)
-
-    def on_step(self, run: Run) -> None:
-        if self.bar.update(1):  # drawn: a few times a second
-            accuracy = run.history.final("validation_accuracy")
-            shown = {"loss": f"{run.loss:.3f}"} | ({} if math.isnan(accuracy) else {"accuracy": f"{accuracy:.3f}"})
-            self.bar.set_postfix(shown, refresh=False)
-
-    def close(self) -> None:
-        self.bar.close()

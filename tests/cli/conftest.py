@@ -28,7 +28,7 @@ class Watching(tn.Callback):
 @pytest.fixture
 def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], None]], None]:
     def set_up(step: int, then: Callable[[], None]) -> None:
-        monkeypatch.setattr(training, "_Bar", Watching)
+        monkeypatch.setattr(training, "StepBar", Watching)
         monkeypatch.setattr(Watching, "at", step)
         monkeypatch.setattr(Watching, "then", staticmethod(then))
 
