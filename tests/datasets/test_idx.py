@@ -1,8 +1,12 @@
 import contextlib
 import gzip
+import itertools
 import math
 import os
+import re
+import shutil
 import struct
+import subprocess
 import time
 import tracemalloc
 
@@ -169,10 +173,45 @@ def test_gzip_that_unpacks_to_far_more_than_its_header_says_is_not_unpacked(writ
     assert peak < 2**20
 
 
-@pytest.mark.parametrize("more", [b"\0", b"junk", gzip.compress(b"more", mtime=0)], ids=["zero", "junk", "gzip"])
+@pytest.mark.parametrize(
+    "more",
+    [b"junk", b"j", b"\0junk", bytes(10_000) + b"j", gzip.compress(b"more", mtime=0)],
+    ids=["junk", "a letter", "zero and junk", "zeros and a letter", "gzip"],
+)
 def test_bytes_after_the_end_of_a_gzip_file_are_refused(written, more):
     with pytest.raises(tn.FileFormatError, match="damaged gzip file"):
         read_idx(written(gzip.compress(idx_bytes(IMAGES)) + more))
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 40])
+@pytest.mark.parametrize("zeros", [0, 1, 512, 100_000])
+@pytest.mark.parametrize("noise", [False, True])
+def test_gzip_of_several_members_with_zeros_at_the_end_is_read_as_gzip_does(written, parts, zeros, noise):
+    array = np.random.default_rng(0).integers(0, 256, 40_000, "u1") if noise else IMAGES
+    content = idx_bytes(array)
+    cuts = np.linspace(0, len(content), parts + 1).astype(int)  # with 40, within the header too
+    members = [gzip.compress(content[start:end]) for start, end in itertools.pairwise(cuts)]
+    path = written(b"".join([gzip.compress(b""), *members, gzip.compress(b"")]) + bytes(zeros))
+    np.testing.assert_array_equal(read_idx(path), array)
+    if shutil.which("gzip"):
+        assert subprocess.run(["gzip", "-t", "-S", "idx", path], check=False).returncode == 0
+
+
+def test_a_gzip_file_of_several_members_cut_short_anywhere_is_refused_by_name(written):
+    content = idx_bytes(IMAGES)
+    packed = gzip.compress(content[:10]) + gzip.compress(content[10:])
+    for length in range(len(packed)):
+        with pytest.raises(tn.FileFormatError, match="cut-short: "):
+            read_idx(written(packed[:length], "cut-short"))
+
+
+def test_thousands_of_empty_members_are_read_in_little_memory(written):
+    path = written(gzip.compress(b"", mtime=0) * 30_000 + gzip.compress(idx_bytes(LABELS)))
+    tracemalloc.start()
+    np.testing.assert_array_equal(read_idx(path), LABELS)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**18
 
 
 def test_gzip_that_packs_as_no_images_do_is_not_unpacked_though_its_header_is_right(written):
@@ -227,6 +266,22 @@ def test_labels_in_place_of_images_and_images_in_place_of_labels_are_told(writte
         load_pair(labels, labels)
     with pytest.raises(tn.FileFormatError, match="images: not a file of labels"):
         load_pair(images, images)
+
+
+def test_labels_in_one_column_are_labels(written):
+    data = load_pair(written(idx_bytes(IMAGES), "images"), written(idx_bytes(LABELS[:, None]), "labels"))
+    np.testing.assert_array_equal(data.y, LABELS)
+
+
+def test_of_several_numbers_an_image_the_first_is_named_and_the_line_that_takes_it_works(written):
+    qmnist = np.array([[3, 0, 1, 2], [0, 1, 5, 8], [2, 2, 2, 2], [1, 9, 9, 9]], "i4")
+    images, labels = written(idx_bytes(IMAGES), "images"), written(idx_bytes(qmnist), "labels")
+    with pytest.raises(tn.FileFormatError, match="labels: has 4 numbers an image; if the first is the label") as error:
+        load_pair(images, labels)
+    data = eval(re.search(r"take it by (.*)", str(error.value))[1], {"tn": tn, "np": np})
+    alone = load_pair(images, written(idx_bytes(LABELS), "labels"))
+    np.testing.assert_array_equal(data.y, alone.y)
+    np.testing.assert_allclose(data.x, alone.x, rtol=1e-6)
 
 
 def test_labels_that_are_no_integers_are_refused(written):
@@ -291,6 +346,15 @@ def test_names_may_have_something_before_and_after_and_say_test(tmp_path):
 def test_a_file_that_is_there_both_plain_and_gzip_is_read_plain(folder):
     (folder / "train-images-idx3-ubyte.gz").write_bytes(b"not even gzip")
     assert len(tn.datasets.idx(folder)[0]) == 4
+
+
+def test_hidden_files_are_not_looked_at(folder):
+    for name in NAMES:
+        (folder / f"._{name}").write_bytes(b"\0\5\x16\7 what macOS knows of the file")
+    assert len(tn.datasets.idx(folder)[0]) == 4
+    (folder / "train-images-idx3-ubyte").unlink()
+    with pytest.raises(tn.InputError, match="found no such file"):
+        tn.datasets.idx(folder)
 
 
 @pytest.mark.parametrize("name", NAMES)

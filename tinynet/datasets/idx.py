@@ -4,6 +4,7 @@ import hashlib
 import math
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -15,10 +16,11 @@ from tinynet.typing import Array
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP = b"\x1f\x8b"
 LONGEST_HEADER = 4 + 4 * 255
+CHUNK = 2**14  # bytes: what follows a short member is copied no further than that
 
 
 def read_idx(path: str | Path) -> Array:
-    """Return the array in an IDX file, plain or gzip.
+    """Return the array in an IDX file, plain or gzip (of one member or several).
 
     Parameters
     ----------
@@ -36,24 +38,26 @@ def read_idx(path: str | Path) -> Array:
     """
     path = Path(path)
     with files.opened(path) as (file, size):
-        head = file.read(8192)
+        head = file.read(LONGEST_HEADER)
         packed = head[:2] == GZIP
-        dtype, shape, start = _header(path, _unpack(path, head, LONGEST_HEADER)[0] if packed else head)
+        if packed:
+            head, _ = _unpack(path, file, LONGEST_HEADER)
+        dtype, shape, start = _header(path, head)
         announced = start + math.prod(shape) * dtype.itemsize
         if packed and announced > 100 * size + 2**24:
             raise FileFormatError(
                 f"{path}: {size} bytes of gzip that say they unpack to {files.brief(announced)}; "
                 "real images do not pack so well (if these do, unpack the file by hand)"
             )
-        if packed or announced == size:  # else the rest is not worth reading
+        if packed:
+            content, complete = _unpack(path, file, announced + 1)
+            if not complete:
+                raise FileFormatError(f"{path}: damaged gzip file (it ends early, or holds more than its header says)")
+            size = len(content)
+        elif announced == size:  # else the rest is not worth reading
             file.seek(0)
             content = file.read(size)
             size = len(content)
-    if packed:
-        content, complete = _unpack(path, content, announced + 1)
-        if not complete:
-            raise FileFormatError(f"{path}: damaged gzip file (it ends early, or holds more than its header says)")
-        size = len(content)
     if size != announced:
         said = files.brief(f"{announced - start} bytes, {' x '.join(map(str, shape))} values")
         raise FileFormatError(
@@ -76,14 +80,31 @@ def _header(path: Path, content: bytes) -> tuple["np.dtype[np.generic]", tuple[i
     return np.dtype(TYPES[content[2]]), shape, start
 
 
-def _unpack(path: Path, content: bytes, at_most: int) -> tuple[bytes, bool]:
-    """Return what a gzip file holds, never more than so many bytes, and whether the file ends just there."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        unpacked = unpacker.decompress(content, at_most)
-    except zlib.error as error:
-        raise FileFormatError(f"{path}: damaged gzip file ({error})") from None
-    return unpacked, unpacker.eof and not unpacker.unused_data
+def _unpack(path: Path, file: BinaryIO, at_most: int) -> tuple[bytes, bool]:
+    """Return what a gzip file holds, fewer than ``at_most`` bytes, and True; or so many of them, and False.
+
+    It is read as gzip reads it: members one after the other, whose contents are joined, and zeros after the last.
+    False is also returned if the file ends before a member does, or has other bytes after the zeros.
+    """
+    file.seek(0)
+    parts: list[bytes] = []
+    room, packed, unpacker = at_most, b"", None
+    while room:
+        packed = packed or file.read(CHUNK)
+        if not packed:
+            return b"".join(parts), unpacker is None
+        if unpacker is None:
+            if packed[0] == 0:
+                return b"".join(parts), not (packed + file.read()).strip(b"\0")
+            unpacker = zlib.decompressobj(wbits=31)
+        try:
+            part = unpacker.decompress(packed, room)
+        except zlib.error as error:
+            raise FileFormatError(f"{path}: damaged gzip file ({error})") from None
+        parts += [part] if part else []
+        room -= len(part)
+        packed, unpacker = (unpacker.unused_data, None) if unpacker.eof else (unpacker.unconsumed_tail, unpacker)
+    return b"".join(parts), False
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
@@ -130,7 +151,7 @@ def idx(folder: str | Path) -> tuple[Dataset, Dataset]:
     Raises
     ------
     InputError
-        If a file is missing, or there are several.
+        If a file is missing, or there are several; hidden ones do not count.
     FileFormatError
         If one is damaged, of another format, or images and labels do not belong together.
     """
@@ -151,6 +172,14 @@ def idx(folder: str | Path) -> tuple[Dataset, Dataset]:
 def load_pair(images_path: Path, labels_path: Path) -> Dataset:
     """Return a data set from a file of images and a file of labels."""
     images, labels = read_idx(images_path), read_idx(labels_path)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels.ravel()
+    if labels.ndim == 2 and labels.dtype.kind in "iu" and len(images) == len(labels):
+        raise FileFormatError(
+            f"{labels_path}: has {labels.shape[1]} numbers an image; if the first is the label, as in QMNIST, take it "
+            f"by tn.Dataset(tn.datasets.read_idx({str(images_path)!r}) / np.float32(255), "
+            f"tn.datasets.read_idx({str(labels_path)!r})[:, 0])"
+        )
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise FileFormatError(f"{labels_path}: not a file of labels (it has {labels.ndim} dimensions)")
     if images.ndim < 2:
