@@ -1,4 +1,4 @@
-"""Part: matrix products on one thread and on all, by size: where `tinynet.machinery.blas` draws the line."""
+"""Part: matrix products on one thread and on all, by size: why `tinynet.machinery.blas` takes one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Iterator, Mapping
 from benchmarks import tinynet_peer
 from benchmarks.measure import Group, Pace, in_turns
 from benchmarks.peer import Peer
-from tinynet.machinery import blas
 
 TITLE = "One thread or all"
 NOTE = (
     "The three products of one dense layer, forward and backward, float32, one after the other; the size is batch x "
-    "inputs x units. Alone and on an idle machine, as here, all threads are never slower by much. In a step there is "
-    "work of one thread between products, and on a busy machine threads wait for each other, in circles, longer than "
-    f"a small product takes. So products of at most {blas.SMALL / 2**20:g} Mi multiplications "
-    "(`tinynet.machinery.blas.SMALL`) run on one, unless somebody chose the number of threads."
+    "inputs x units. This is what all threads gain alone and on an idle machine. Where another process keeps a core "
+    "busy, the threads wait, in circles, for the one that has to share its core: two then take longer than one, at "
+    "every size here. So tinynet takes one, unless somebody chose the number of threads; for a wide network on an "
+    "idle machine `OPENBLAS_NUM_THREADS` is worth setting."
 )
 SHAPES = ((60, 100, 100), (60, 200, 200), (60, 784, 100), (128, 256, 256), (256, 512, 512), (256, 1024, 1024))
 ONE, ALL = "one thread", "all threads"

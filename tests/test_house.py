@@ -65,13 +65,15 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"machinery.passes"},
     {"machinery.recording"},
     {"machinery.tape"},
+    {"machinery.native"},
     {"machinery.blas", "machinery.cache", "settings"},
     {"errors", "text", "typing", "experiments.__init__", "machinery.__init__"},
 ]
 FLOOR = {name: -k for k, floor in enumerate(HOUSE) for name in floor}
 LIBRARIES = {  # who may import what, besides NumPy and the standard library
-    "numba": {"kernels.activations", "kernels.jit", "machinery.cache", "machinery.tape", "experiments.results"},
-    "llvmlite": {"machinery.tape"},
+    "numba": {"kernels.activations", "kernels.jit", "machinery.cache", "machinery.native", "machinery.tape"}
+    | {"experiments.results"},
+    "llvmlite": {"machinery.native"},
     # besides style, drawing and plots only for the types of what they give
     "matplotlib": {"style", "drawing", "plots", "display", "network", "experiments.compare", "experiments.experiment"}
     | CLAIMS,

@@ -64,7 +64,7 @@ def _blas(facts: list[tuple[str, str]], problems: list[str]) -> None:
     owner = "of scipy-openblas32" if extra else "of NumPy"
     facts.append(("BLAS", f"{pool['internal_api']} {pool['version']} {owner}, kernel set {found.kernels}"))
     threads: int = pool["num_threads"]
-    use = " (1 for small products and in worker processes)" if found.chosen_by_itself() else ""
+    use = " (tinynet takes 1)" if found.chosen_by_itself() else ""
     facts.append(("BLAS threads", f"{threads}{use}"))
     if threads > available_cores():
         problems.append(

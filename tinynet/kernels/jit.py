@@ -1,11 +1,10 @@
 """The only place that configures Numba, each option with its reason."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
-
-from tinynet.machinery.cache import keep_on_disk
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -31,5 +30,8 @@ def jit_row_sums(kernel: Kernel) -> Kernel:
 
 def _compiled(kernel: Kernel, options: dict[str, Any]) -> Kernel:
     dispatcher = numba.njit(**options)(kernel)
-    keep_on_disk(dispatcher, kernel)
+    with contextlib.suppress(Exception):  # Numba's private parts: where they changed, each process compiles
+        from tinynet.machinery.cache import keep_on_disk
+
+        keep_on_disk(dispatcher, kernel, options)
     return cast(Kernel, dispatcher)

@@ -3,9 +3,10 @@
 `matmul` calls ``cblas_sgemm`` itself, so that a `tinynet.machinery.tape` can call the same function at the same
 address. Where none is found (Accelerate, or a BLAS that threadpoolctl does not know), NumPy does it.
 
-Two threads save little of a small product, and on a busy machine they wait for each other by turning in circles.
-Products below `SMALL` therefore run on one thread, unless someone chose the number of threads: in the
-environment, or with threadpoolctl.
+Products run on one thread, unless someone chose the number of threads: in the environment, or with threadpoolctl.
+OpenBLAS gives each of its threads a fixed share and has them wait for each other by turning in circles, so that where
+another process keeps a core busy, all wait for the thread that has to share it. The benchmark of threads
+(``python -m benchmarks``) measures what that costs and what it would gain.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import importlib.util
+import operator
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,21 +28,16 @@ from threadpoolctl import threadpool_info
 
 from tinynet.typing import Array
 
-SMALL = 2**22
-"""Multiplications (batch x inputs x units) up to which a product is left to one thread; docs/performance.md has what
-all threads would save on an idle machine."""
-
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXTRA = "scipy_openblas32"  # what the extra tinynet-lab[blas] installs
 # OpenBLAS's kernel sets by what they need of the processor, the first of each kind in all its wheels
 AVX512_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 AVX2_KERNELS = ("Haswell", "Zen")
-# The number of threads is the whole process's, and a large product's last digits depend on it: who sets it, or
-# relies on it, does so alone.
+# The number of threads is the whole process's, and a product's last digits depend on it: who sets it does so alone.
+# The lock is taken and released in one go, with no line of Python in between at which a signal's handler could run.
 STEERING = threading.Lock()
-if hasattr(os, "register_at_fork"):  # else a child forked while another thread holds it would wait for ever
-    os.register_at_fork(before=STEERING.acquire, after_in_parent=STEERING.release, after_in_child=STEERING.release)
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # as cblas.h numbers them
+GEMM_ARRAYS = (7, 9, 12)  # where among gemm's arguments a, b and out are
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,27 @@ class Library:
 
     def chosen_by_itself(self) -> bool:
         """Tell whether the number of threads is the library's own default, not someone's choice."""
-        return bool(self.threads > 1 and self.get_threads() == self.threads)
+        if self.threads == 1 or self.get_threads() == self.threads:
+            return self.threads > 1
+        # another thread may be multiplying at this moment, on one: ask again when it is done
+        return bool(self.alone((STEERING.acquire, self.get_threads, STEERING.release))[1] == self.threads)
+
+    def alone(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
+        """Make calls of compiled functions that set the number of threads, or rely on it, and return what they return.
+
+        The first is ``STEERING.acquire`` and the last ``STEERING.release``; no line of Python, such as a signal's
+        handler, comes between.
+        """
+        going = iter(calls)
+        try:
+            return list(map(operator.call, going))
+        except BaseException:
+            if 0 < operator.length_hint(going) < len(calls) - 1:  # no room on the stack, or no memory
+                try:
+                    self.set_threads(self.threads)
+                finally:
+                    STEERING.release()
+            raise
 
 
 def matmul(a: Array, b: Array, out: Array) -> None:
@@ -70,23 +88,12 @@ def matmul(a: Array, b: Array, out: Array) -> None:
     if found is None or out.size == 0:
         np.matmul(a, b, out=out)
         return
-    gemm = found.gemm[out.dtype.name]
-    if found.threads > 1:
-        with STEERING:
-            if found.chosen_by_itself():
-                try:
-                    if is_small(a, out):
-                        found.set_threads(1)
-                    gemm(*gemm_arguments(a, b, out))
-                finally:  # Ctrl-C too
-                    found.set_threads(found.threads)
-                return
-    gemm(*gemm_arguments(a, b, out))
-
-
-def is_small(a: Array, out: Array) -> bool:
-    """Tell whether one thread is best for the product of ``a`` with something that gives ``out``."""
-    return bool(out.size * a.shape[1] <= SMALL)
+    multiply = partial(found.gemm[out.dtype.name], *gemm_arguments(a, b, out))
+    if found.chosen_by_itself():
+        one, all_ = (partial(found.set_threads, number) for number in (1, found.threads))
+        found.alone((STEERING.acquire, one, multiply, all_, STEERING.release))
+    else:
+        multiply()
 
 
 def gemm_arguments(a: Array, b: Array, out: Array) -> tuple[Any, ...]:
@@ -110,7 +117,18 @@ def _order(x: Array) -> tuple[int, int]:
 
 
 _found: list[Library | None] = []
-_finding = threading.Lock()
+_finding = threading.RLock()  # a signal's handler may multiply while this thread is finding
+
+
+def _after_fork() -> None:
+    """In a child: none of its threads is finding, whichever of its parent's was."""
+    global _finding
+    STEERING.release()
+    _finding = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # else a child forked while another thread holds a lock would wait for ever
+    os.register_at_fork(before=STEERING.acquire, after_in_parent=STEERING.release, after_in_child=_after_fork)
 
 
 def library() -> Library | None:
@@ -227,6 +245,8 @@ def _library(path: str) -> Library | None:
             getattr(loaded, f"{prefix}openblas_{name}{suffix}", None)
             for name in ("get_num_threads", "set_num_threads", "get_corename")
         )
+        if set_threads is not None and get_threads is not None:
+            get_threads.argtypes, set_threads.argtypes, set_threads.restype = [], [ctypes.c_int], None
         chosen = any(os.environ.get(name) for name in THREAD_VARIABLES)
         threads = 1 if chosen or get_threads is None or set_threads is None else get_threads()
         found = Library(path, gemm, integer, get_threads, set_threads, threads)

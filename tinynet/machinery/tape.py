@@ -8,25 +8,32 @@ them to `Tape.replay`, which does in compiled code what these two lines do::
         kernel(*arguments)
 
 A compiled kernel is a function at an address, and its arguments are machine words: numbers, and for an array the
-place of its data, its shape and its strides. The tape holds both. For each signature a thunk, a few instructions,
-loads the words and calls the address. What is not compiled is called from Python when its turn comes.
+place of its data, its shape and its strides. The tape holds both; `tinynet.machinery.native` finds them. What is not
+compiled is called from Python when its turn comes.
+
+None of this is a promise of Numba's. The first time that a compiled function is to be replayed in a process, it is
+replayed on copies of its arguments, and the result compared with a plain call's. Where they differ, or something is
+not found, all calls are made as the two lines above make them, and one warning says so.
 """
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Iterable, Sequence
+import importlib.metadata
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.registry import cpu_target
 
 from tinynet.machinery import blas
 from tinynet.typing import Array, Call
+
+if TYPE_CHECKING:
+    from tinynet.machinery.native import NativeCall
 
 
 class Tape:
@@ -37,246 +44,213 @@ class Tape:
     calls : sequence of (kernel, arguments)
         In order. Their arrays are kept alive.
     source : ndarray, optional
-        An array among the arguments, as it is or transposed, that a replay may replace by another of its shape.
+        A C-ordered array that is read by some of the calls, itself or a view of it. A replay may read another of its
+        shape and dtype in its place; so no array that is not to be exchanged may share its memory.
     """
 
     def __init__(self, calls: Sequence[Call], source: Array | None = None) -> None:
         self.calls, self.source = list(calls), source
         self._parts: list[_Program | _Python] | None = None
+        # The array that the words of all programs say is read, if it is still there: of a source that was handed to
+        # `replay` nothing is kept.
+        self._read: Callable[[], Array | None] = _nothing
 
     def replay(self, source: Array | None = None) -> None:
-        """Make all calls again, reading ``source`` in place of the array that was read before."""
+        """Make all calls again, reading ``source`` in place of the array that was read when they were noted."""
         if self._parts is None:
-            self._parts = _parts(self.calls)
-        if source is not None and source is not self.source:
-            assert self.source is not None
+            self._parts = _parts(self.calls, self.source)
+        if source is None:
+            source = self.source
+        if source is not None and source is not self._read():
+            self._read = _nothing  # until all places are written: this may be interrupted
+            if not (source.flags.c_contiguous and source.flags.aligned):
+                source = source.copy()
             for part in self._parts:
-                part.replace(self.source, source)
-            self.source = source
+                if isinstance(part, _Program):
+                    part.read(source)
+            self._read = weakref.ref(source)
         for part in self._parts:
-            part.run()
+            part.run(source)
 
 
-@dataclass
 class _Python:
     """A call that Python makes."""
 
-    kernel: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    def __init__(self, kernel: Callable[..., Any], arguments: tuple[Any, ...], source: Array | None) -> None:
+        self.kernel, self.arguments, self.source = kernel, arguments, source
+        self.reads = source is not None and any(_offset(array, source) is not None for array in _arrays(arguments))
 
-    def run(self) -> None:
-        self.kernel(*self.arguments)
-
-    def replace(self, old: Array, new: Array) -> None:
-        self.arguments = tuple(
-            np.ndarray(argument.shape, argument.dtype, new, strides=argument.strides)
-            if isinstance(argument, np.ndarray) and _place(argument) == _place(old)
-            else argument
-            for argument in self.arguments
-        )
+    def run(self, source: Array | None) -> None:
+        arguments = self.arguments
+        if self.reads and source is not self.source:
+            arguments = tuple(_exchanged(argument, self.source, source) for argument in arguments)
+        self.kernel(*arguments)
 
 
-@dataclass
-class _Native:
-    """A call of a compiled function: its address, its type, and its arguments as words."""
-
-    address: int
-    type: Any
-    words: list[int]
-    one_thread: bool = False  # a small matrix product
-
-
-class _Program:
-    """Native calls in a row. Each is a step of three words: thunk, function, and where its arguments' words are."""
-
-    def __init__(self, calls: Sequence[_Native]) -> None:
-        self.words = np.array([word for call in calls for word in call.words], np.int64)
-        self.steps = self.steered = self._steps(calls)
-        found = blas.library()
-        self.blas = None  # whose number of threads matters here
-        if found is not None and found.threads > 1 and any(call.address in found.addresses.values() for call in calls):
-            self.blas, self.steered = found, self._steered(calls, found)
-        self._replay = _replayer()
-        self._run, self._run_steered = ((_place(steps), len(steps)) for steps in (self.steps, self.steered))
-
-    def _steps(self, calls: Sequence[_Native]) -> Array:
-        thunks = _thunks(call.type for call in calls)
-        place, steps = _place(self.words), []
-        for call in calls:
-            steps.append((thunks[str(call.type)], call.address, place))
-            place += self.words.itemsize * len(call.words)
-        return np.array(steps, np.int64)
-
-    def _steered(self, calls: Sequence[_Native], library: blas.Library) -> Array:
-        """Return the steps with others among them that set the number of BLAS threads for the products that follow."""
-        self.numbers = np.array([1, library.threads], np.int64)  # what these steps' arguments point to
-        function = ir.FunctionType(NOTHING, [ir.IntType(32)])
-        set_threads = _thunks([function])[str(function)], ctypes.cast(library.set_threads, ctypes.c_void_p).value
-        one, all_ = ((*set_threads, _place(self.numbers[k:])) for k in range(2))
-        products, steps, now = library.addresses.values(), [], all_
-        for call, step in zip(calls, self.steps.tolist(), strict=True):
-            wanted = now if call.address not in products else one if call.one_thread else all_
-            steps += [step] if wanted is now else [wanted, step]
-            now = wanted
-        return np.array(steps if now is all_ else [*steps, all_], np.int64)
-
-    def run(self) -> None:
-        if self.blas is not None:
-            with blas.STEERING:
-                if self.blas.chosen_by_itself():
-                    self._replay(*self._run_steered)
-                    return
-        self._replay(*self._run)
-
-    def replace(self, old: Array, new: Array) -> None:
-        self.words[self.words == _place(old)] = _place(new)
-
-
-def _parts(calls: Iterable[Call]) -> list[_Program | _Python]:
-    """Return native calls in a row as one program, and the others as they are."""
-    parts: list[_Program | _Python] = []
-    together: list[_Native] = []
-    for kernel, arguments in calls:
-        native = _native(kernel, arguments)
-        if native is not None:
-            together.append(native)
-            continue
-        if together:
-            parts.append(_Program(together))
-            together = []
-        parts.append(_Python(kernel, arguments))
-    return [*parts, _Program(together)] if together else parts
-
-
-# -- from Python's calls to words ---------------------------------------------------------------------------------
-
-WORD = ir.IntType(64)
-WORDS = WORD.as_pointer()
-NOTHING = ir.VoidType()
-
-
-def _native(kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> _Native | None:
-    """Return a call as machine words, or None if Python has to make it."""
-    if kernel is blas.matmul:
-        return _product(*arguments)
-    overloads = getattr(kernel, "overloads", {})  # compiled forms by argument types: a Numba function has them
-    compiled = overloads.get(tuple(map(numba.typeof, arguments))) if overloads else None
-    if compiled is None:
-        return None
-    # Numba's own convention: where to put the result and an exception, then the arguments, flattened. Kernels give
-    # neither.
-    words = [_place(NOWHERE), _place(NOWHERE) + 8]
-    words += [word for argument in arguments for word in _flat(argument)]
-    description = compiled.fndesc
-    function = cpu_target.target_context.call_conv.get_function_type(description.restype, description.argtypes)
-    if len(words) != len(function.args):
-        return None
-    return _Native(compiled.library.get_pointer_to_function(description.llvm_func_name), function, words)
-
-
-def _product(a: Array, b: Array, out: Array) -> _Native | None:
-    found = blas.library()
-    if found is None or out.size == 0:
-        return None
-    number = ir.FloatType() if out.dtype == np.float32 else ir.DoubleType()
-    as_words = np.float32 if out.dtype == np.float32 else np.float64
-    integer = ir.IntType(8 * ctypes.sizeof(found.integer))
-    function = ir.FunctionType(NOTHING, blas.gemm_types(integer, number, WORDS, ir.IntType(32)))
-    words = [_bits(as_words(v)) if isinstance(v, float) else int(v) for v in blas.gemm_arguments(a, b, out)]
-    return _Native(found.addresses[out.dtype.name], function, words, blas.is_small(a, out))
-
-
-NOWHERE = np.zeros(2, np.int64)
-
-
-def _flat(argument: Any) -> list[int]:
-    """Return an argument's words; an array has owner, object, size, item size, data, shape and strides."""
+def _arrays(argument: Any) -> Iterator[Array]:
+    """Yield an argument that is an array, or the arrays in a list or tuple."""
     if isinstance(argument, np.ndarray):
-        return [0, 0, argument.size, argument.itemsize, _place(argument), *argument.shape, *argument.strides]
-    return [_bits(np.float64(argument)) if isinstance(argument, float) else int(argument)]
+        yield argument
+    elif isinstance(argument, list | tuple):
+        for one in argument:
+            yield from _arrays(one)
+
+
+def _exchanged(argument: Any, old: Any, new: Any) -> Any:
+    """Return the same view of the new source as the argument, or the arrays in it, are of the old one."""
+    if isinstance(argument, list | tuple):
+        return [_exchanged(one, old, new) for one in argument]
+    offset = _offset(argument, old) if isinstance(argument, np.ndarray) else None
+    return argument if offset is None else np.ndarray(argument.shape, argument.dtype, new, offset, argument.strides)
+
+
+def _offset(array: Array, source: Array) -> int | None:
+    """Return at which byte of the source an array begins, None if it is not there."""
+    offset = _place(array) - _place(source)
+    return offset if array.size and 0 <= offset < source.nbytes else None
 
 
 def _place(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _bits(number: Any) -> int:
-    return int(number.view(f"int{8 * number.itemsize}"))
+class _Program:
+    """Calls of compiled functions in a row, their arguments all in one array of words."""
+
+    def __init__(self, calls: Sequence[tuple[Call, NativeCall]], source: Array | None = None) -> None:
+        from tinynet.machinery import native
+
+        self.calls, natives = [call for call, _ in calls], [one for _, one in calls]
+        found = blas.library()
+        self.library = None  # whose number of threads is set to one at the first step and set back at the last
+        if found is not None and found.threads > 1 and any(kernel is blas.matmul for kernel, _ in self.calls):
+            self.library, ends = found, [native.set_threads(found, number) for number in (1, found.threads)]
+            natives = [ends[0], *natives, ends[1]]
+        words: list[int] = []
+        reading: list[tuple[int, int]] = []  # which words say where the source is, and how far into it
+        for one in natives:
+            for k, array in one.arrays.items():
+                if source is not None and (offset := _offset(array, source)) is not None:
+                    reading.append((len(words) + k, offset))
+            words += one.words
+        self.words = np.array(words, np.int64)
+        self.reading, self.offsets = (np.array([pair[k] for pair in reading], np.intp) for k in range(2))
+        self.steps = native.steps(natives, _place(self.words))
+        inner = self.steps[1:-1] if self.library else self.steps
+        self.replay, whole = (partial(native.replayer(), _place(steps), len(steps)) for steps in (inner, self.steps))
+        self.steered = blas.STEERING.acquire, whole, blas.STEERING.release
+
+    def read(self, source: Array) -> None:
+        """Have the calls read this source."""
+        self.words[self.reading] = self.offsets + _place(source)
+
+    def run(self, source: Array | None) -> None:
+        if self.library and self.library.chosen_by_itself():
+            done = self.library.alone(self.steered)[1] - 1
+            if done < len(self.calls):
+                self.library.set_threads(self.library.threads)
+        else:
+            done = self.replay()
+        if done < len(self.calls):  # that kernel raised an exception: in Python it says which
+            kernel, arguments = self.calls[done]
+            kernel(*arguments)
+            raise RuntimeError(f"{kernel.__name__} failed when it was replayed")
 
 
-# -- thunks, and the loop over the steps --------------------------------------------------------------------------
-
-_made: dict[str, tuple[int, Any]] = {}  # address and owner of what was compiled in this process, by name
-_replay: Any = None
+def _nothing() -> None:
+    return None
 
 
-def _thunks(types: Iterable[Any]) -> dict[str, int]:
-    """Return, by function type, addresses of code that calls such a function with arguments from an array of words."""
-    named = {str(function): function for function in types}
-    _make({name: ([WORD, WORDS], _write_thunk(function)) for name, function in named.items()})
-    return {name: _made[name][0] for name in named}
+def _parts(calls: Sequence[Call], source: Array | None) -> list[_Program | _Python]:
+    """Return native calls in a row as one program, and the others as they are."""
+    parts: list[_Program | _Python] = []
+    together: list[tuple[Call, NativeCall]] = []
+    try:
+        for call, native in zip(calls, _native_calls(calls), strict=True):
+            if native is not None:
+                together.append((call, native))
+                continue
+            if together:
+                parts.append(_Program(together, source))
+                together = []
+            parts.append(_Python(*call, source))
+        return [*parts, _Program(together, source)] if together else parts
+    except MemoryError:
+        raise
+    except Exception as error:
+        _do_without(error)
+        return [_Python(*call, source) for call in calls]
 
 
-def _write_thunk(function: Any) -> Callable[..., None]:
-    def write(block: ir.IRBuilder, address: Any, words: Any) -> None:
-        arguments = []
-        for k, type_ in enumerate(function.args):
-            word = block.load(block.gep(words, [WORD(k)]))
-            if isinstance(type_, ir.PointerType):
-                word = block.inttoptr(word, type_)
-            elif isinstance(type_, ir.DoubleType):
-                word = block.bitcast(word, type_)
-            elif isinstance(type_, ir.FloatType):
-                word = block.bitcast(block.trunc(word, ir.IntType(32)), type_)
-            elif type_.width < WORD.width:
-                word = block.trunc(word, type_)
-            arguments.append(word)
-        block.call(block.inttoptr(address, function.as_pointer()), arguments)
-        block.ret_void()
-
-    return write
+# -- whether Numba is what it was -----------------------------------------------------------------------------------
 
 
-def _replayer() -> Any:
-    """Return the compiled loop: for each of n steps, thunk(function, words)."""
-    global _replay
-    if _replay is None:
-        _make({"replay": ([WORDS, WORD], _write_replayer)})
-        _replay = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)(_made["replay"][0])
-    return _replay
+@dataclass
+class _Trust:
+    """What was found of Numba's private parts in this process."""
+
+    tried: set[tuple[Any, ...]]  # keys of the functions whose replay agrees with plain calls
+    doubt: dict[str, Exception]  # why all calls are plain, if they are
 
 
-def _write_replayer(block: ir.IRBuilder, steps: Any, n: Any) -> None:
-    before, function = block.block, block.function
-    loop, done = function.append_basic_block(), function.append_basic_block()
-    block.branch(loop)
-    block.position_at_end(loop)
-    i = block.phi(WORD)
-    i.add_incoming(WORD(0), before)
-    first = block.mul(i, WORD(3))
-    thunk, address, words = (block.load(block.gep(steps, [block.add(first, WORD(k))])) for k in range(3))
-    call = block.inttoptr(thunk, ir.FunctionType(NOTHING, [WORD, WORDS]).as_pointer())
-    block.call(call, [address, block.inttoptr(words, WORDS)])
-    following = block.add(i, WORD(1))
-    i.add_incoming(following, loop)
-    block.cbranch(block.icmp_signed("<", following, n), loop, done)
-    block.position_at_end(done)
-    block.ret_void()
+_trust = _Trust(set(), {})
 
 
-@global_compiler_lock  # type: ignore[untyped-decorator]
-def _make(functions: dict[str, tuple[list[Any], Callable[..., None]]]) -> None:
-    """Compile functions, each written by its own ``write(block, *arguments)``, once a process and all in one go."""
-    missing = {name: how for name, how in functions.items() if name not in _made}
-    if not missing:
-        return
-    symbols = {name: f"tinynet_tape_{len(_made) + k}" for k, name in enumerate(missing)}
-    library = cpu_target.target_context.codegen().create_library(f"tinynet_tape_{len(_made)}")
-    module = ir.Module(library.name)
-    for name, (arguments, write) in missing.items():
-        function = ir.Function(module, ir.FunctionType(NOTHING, arguments), symbols[name])
-        write(ir.IRBuilder(function.append_basic_block()), *function.args)
-    library.add_ir_module(module)
-    library.finalize()
-    for name, symbol in symbols.items():
-        _made[name] = library.get_pointer_to_function(symbol), library
+def _native_calls(calls: Sequence[Call]) -> list[NativeCall | None]:
+    """Return each call as machine words, None if Python makes it; each function was tried."""
+    if _trust.doubt or vars(numba.config).get("DISABLE_JIT"):
+        return [None] * len(calls)
+    from tinynet.machinery import native
+
+    found = [native.native_call(*call) for call in calls]
+    new = {one.key: call for call, one in zip(calls, found, strict=True) if one and one.key not in _trust.tried}
+    _try(list(new.values()))
+    _trust.tried.update(new)
+    return found
+
+
+def _try(calls: Sequence[Call]) -> None:
+    """Replay calls on copies of their arguments; raise RuntimeError if that differs from calling them."""
+    replayed, plain = [[(kernel, _copies(arguments)) for kernel, arguments in calls] for _ in range(2)]
+    from tinynet.machinery import native
+
+    pairs = [(call, native.native_call(*call)) for call in replayed]
+    if pairs:
+        _Program([(call, one) for call, one in pairs if one is not None]).run(None)
+    for (kernel, arguments), (_, others) in zip(plain, replayed, strict=True):
+        kernel(*arguments)
+        for one, other in zip(_arrays(arguments), _arrays(others), strict=True):
+            if one.tobytes() != other.tobytes():
+                raise RuntimeError(f"{kernel.__name__} gave other numbers when it was replayed")
+
+
+def _copies(arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return arguments of the same types, the same array twice where it was there twice."""
+    made: dict[int, Array] = {}
+    return tuple(
+        made.setdefault(id(argument), _copied(argument)) if isinstance(argument, np.ndarray) else argument
+        for argument in arguments
+    )
+
+
+def _copied(array: Array) -> Array:
+    """Return a copy that lies in memory as the array does."""
+    low, high = np.lib.array_utils.byte_bounds(array)
+    room = np.empty(high - low + 64, np.uint8)
+    skip = (low - _place(room)) % 64  # what vector instructions give may depend on it
+    copy: Array = np.ndarray(array.shape, array.dtype, room, skip + _place(array) - low, array.strides)
+    copy[...] = array
+    copy.flags.writeable = array.flags.writeable
+    return copy
+
+
+def _do_without(error: Exception) -> None:
+    """Have all calls made by Python from now on, and say so once."""
+    if _trust.doubt.setdefault("error", error) is error:
+        version = importlib.metadata.version("numba")
+        warnings.warn(
+            f"Numba {version} is not one that tinynet can replay steps with ({type(error).__name__}: {error}): "
+            "kernels are called one by one, which is right but slower",
+            RuntimeWarning,
+            stacklevel=2,
+        )
