@@ -178,5 +178,5 @@ def test_a_run_that_diverges_is_probed_to_its_end_without_a_warning():
 
 
 def test_measuring_less_often_than_every_step_is_all_there_is():
-    with pytest.raises(tn.InputError, match="every must be at least 1, not 0"):
+    with pytest.raises(tn.InputError, match="every must be a whole number of at least 1, not 0"):
         tn.Probe(every=0)

@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_written_is_refused_before_training(tmp_path):
 
 
 def test_histograms_less_often_than_never_are_refused(tmp_path):
-    with pytest.raises(tn.InputError, match="histogram_every must be at least 1, or None, not 0"):
+    with pytest.raises(tn.InputError, match="histogram_every must be a whole number of at least 1, not 0"):
         tn.TensorBoard(tmp_path, histogram_every=0)
 
 

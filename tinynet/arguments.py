@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,14 @@ Examples = Dataset | tuple[ArrayLike, ArrayLike]
 
 KINDS: list[type[Loss]] = [SoftmaxCrossEntropy, MeanSquaredError]
 SQUARED = "mse", "l2", "squared", "mean_squared_error"  # what others call the mean squared error; else it is the other
+
+
+def as_network(given: Any) -> Network:
+    """Return a network."""
+    if not isinstance(given, Network):
+        hint = "; a layer is made one by tn.Sequential([...], inputs=...)" if isinstance(given, Layer) else ""
+        raise InputError(f"net: the first argument is the network, as tn.mlp makes it, not {_kind(given)}{hint}")
+    return given
 
 
 def as_loss(given: Any) -> Loss:
@@ -56,8 +63,10 @@ def as_callbacks(given: Any) -> list[Any]:
     """Return a list of callbacks; one alone will do."""
     if given is None:
         return []
-    alone = hasattr(given, "on_step") or not isinstance(given, Iterable)
-    callbacks = [given] if alone else list(given)
+    try:
+        callbacks = [given] if hasattr(given, "on_step") else list(given)
+    except TypeError:  # nothing to go through
+        callbacks = [given]
     for callback in callbacks:
         if isinstance(callback, type):
             raise InputError(f"callbacks: {callback.__name__} is a class; write callbacks=[{callback.__name__}(...)]")
@@ -101,10 +110,8 @@ def check_data(net: Network, given: Any, loss: Loss, name: str, depth: int | Non
     A loss with a softmax of its own, on a network that ends in `Softmax`, gets a warning that names the line ``depth``
     calls up.
     """
+    as_network(net)
     data = as_data(given)
-    if not isinstance(net, Network):
-        hint = "; a layer is made one by tn.Sequential([...], inputs=...)" if isinstance(net, Layer) else ""
-        raise InputError(f"net: the first argument is the network, as tn.mlp makes it, not {_kind(net)}{hint}")
     if not isinstance(data, Dataset):
         raise InputError(f"{name}: must be a tn.Dataset, not {_kind(data)}; wrap arrays: tn.Dataset(x, y)")
     if data.x.shape[1] != net.inputs:
@@ -135,7 +142,7 @@ def total_steps(epochs: object, steps: object, per_epoch: int) -> int:
 def at_least_1(name: str, given: Any) -> int:
     """Return a whole number, which may have been given as 2.0."""
     given = unpointed(given)
-    if not isinstance(given, int | np.integer) or given < 1:
+    if not isinstance(given, int | np.integer) or not 1 <= given < 2**62:
         raise InputError(f"fit: {name} must be a whole number of at least 1, not {given}")
     return int(given)
 

@@ -98,9 +98,18 @@ def float_dtype(dtype: DType) -> np.dtype[Any]:
     return resolved
 
 
+def as_array(x: object, where: str) -> Array:
+    """Return ``x`` as an array; raise ShapeError, which names ``where``, if its rows are of different lengths."""
+    try:
+        return np.asarray(x)
+    except ValueError:
+        hint = ": give its x" if hasattr(x, "x") else ", which needs rows of one length"
+        raise ShapeError(f"{where}: no array can be made of this {type(x).__name__}{hint}") from None
+
+
 def check_array(x: object, where: str, features: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
     """Return ``x`` as a float array (batch, features) or raise ShapeError or InputError naming ``where``."""
-    array = np.asarray(x)
+    array = as_array(x, where)
     if array.dtype not in (np.float32, np.float64):
         raise InputError(
             f"{where}: needs float32 or float64 values, not {array.dtype}; convert them first "

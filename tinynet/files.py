@@ -28,10 +28,18 @@ DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
 }  # what NumPy has; BF16, which it has not, is read as float32
 
 
+def as_path(given: str | Path) -> Path:
+    """Return a path, which may be given as a str; raise InputError for what is none."""
+    try:
+        return Path(given)
+    except TypeError:
+        raise InputError(f"a path is a str or a pathlib.Path, not {type(given).__name__}") from None
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``; move it there, in one step, when the block ends without error."""
-    path = Path(path)
+    path = as_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -100,7 +108,7 @@ def opened(path: str | Path) -> Iterator[tuple[BufferedReader, int]]:
     OSError
         If it is not there, or may not be read.
     """
-    path = Path(path)
+    path = as_path(path)
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise FileFormatError(f"{path}: not a file, but {'a folder' if path.is_dir() else 'a pipe or device'}")
@@ -123,7 +131,7 @@ def beside(path: str | Path, ending: str, own: Sequence[str] = (".safetensors",)
     own : sequence of str
         Endings that give way to it, since they are ours: ``net.safetensors`` gives ``net.csv``.
     """
-    path = Path(path)
+    path = as_path(path)
     name = next((path.name.removesuffix(e) for e in own if path.name.endswith(e) and path.name != e), path.name)
     return path.with_name(name + ending)
 
@@ -213,7 +221,7 @@ def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
     """
     from safetensors import SafetensorError, deserialize
 
-    if not Path(path).exists():
+    if not as_path(path).exists():
         raise InputError(f"{path}: no such file")
     with opened(path) as (file, size):
         header = int.from_bytes(file.read(8), "little")  # its size
@@ -255,7 +263,7 @@ def checksum(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
 
 def writable_folder(path: str | Path) -> Path:
     """Return the folder, made if need be; raise InputError, before any work is done, if it cannot be written."""
-    path = Path(path)
+    path = as_path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):

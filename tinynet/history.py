@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from tinynet import files
-from tinynet.errors import FileFormatError, InputError
+from tinynet.errors import FileFormatError, InputError, unknown_name
+from tinynet.settings import number
 
 
 @dataclass
@@ -59,7 +60,14 @@ class History:
         ----------
         accuracy : float
             A share, in [0, 1].
+
+        Raises
+        ------
+        InputError
+            If it is not, but in percent, say.
         """
+        if not 0 <= number("steps_to: accuracy", accuracy) <= 1:
+            raise InputError(f"steps_to: accuracy must be a share from 0 to 1, such as 0.95, not {accuracy}")
         measured = len(self.steps) - self.diverged
         for step, reached in list(zip(self.steps, self.validation_accuracy, strict=True))[:measured]:
             if reached >= accuracy:
@@ -156,6 +164,8 @@ class History:
         ----------
         name : {"steps", "train_loss", "validation_loss", "validation_accuracy", "lr"}
         """
+        if not isinstance(name, str) or name not in COLUMNS:
+            raise unknown_name("column", name, COLUMNS)
         column = getattr(self, name)
         without = not column or (self.diverged and name == "validation_accuracy")
         return math.nan if without else float(column[-1])

@@ -10,6 +10,7 @@ import numpy as np
 
 from tinynet.errors import DataError, InputError
 from tinynet.layers import BatchNorm, Dense, Input, Layer, Node
+from tinynet.settings import whole
 from tinynet.typing import Array
 
 CHUNK = 1000  # rows converted to double at a time
@@ -17,7 +18,7 @@ CHUNK = 1000  # rows converted to double at a time
 
 def calibrate(nodes: Sequence[Node], x: Array, method: str, batch_size: int) -> None:
     """Set every `BatchNorm`'s running statistics from ``x``; see `Network.calibrate`."""
-    if method not in ("population", "minibatch"):
+    if not isinstance(method, str) or method not in ("population", "minibatch"):
         raise InputError(f"calibrate: method must be 'population' or 'minibatch', not {method!r}")
     if len(x) < 2:
         raise DataError(f"calibrate: needs at least 2 examples, got {len(x)}")
@@ -57,7 +58,7 @@ def _mean_and_var(x: Array) -> tuple[Array, Array]:
 
 def _calibrate_minibatch(nodes: Sequence[Node], x: Array, batch_size: int) -> None:
     """Algorithm 2 of the 2015 paper: average mu and m/(m - 1) var over mini-batches normalized by themselves."""
-    m = min(batch_size, len(x))
+    m = min(whole("calibrate: batch_size", batch_size), len(x))
     if m < 2:
         raise InputError(f"calibrate: batch_size must be at least 2, not {batch_size}")
     # A copy that forgets at once (decay 0) holds exactly one batch's mean and unbiased variance.

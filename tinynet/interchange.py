@@ -33,6 +33,8 @@ from tinynet.typing import Array
 KNOWN = {Dense, BatchNorm, LayerNorm, Dropout, Softmax, *ACTIVATIONS.values()}  # what `_module` writes
 NAME = re.compile(r"(.*\.)?(0|[1-9][0-9]{0,5})\.(\w+)")  # of an array in a Sequential, itself perhaps in a module
 
+PICKLES = {".pt", ".pth", ".bin"}
+
 
 class Graph(Protocol):
     """What is needed of a `Network`."""
@@ -66,7 +68,14 @@ def from_torch_state(net: Graph, source: str | Path | Mapping[str, Any]) -> None
     """
     _chain(net)  # first of all: is there such a model?
     if isinstance(source, str | Path):
+        if Path(source).suffix in PICKLES:
+            raise InputError(
+                f"{source}: a pickle of PyTorch's, which could run any program; write one of arrays there: "
+                "safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+            )
         where, given = str(source), files.read_arrays(source)[0]
+    elif not isinstance(source, Mapping):
+        raise InputError(f"give a safetensors file, or model.state_dict(), not {type(source).__name__}")
     else:
         where, given = "state dict", {str(name): _array(name, value) for name, value in source.items()}
     live = _as_named(where, given, _live(net))
@@ -140,6 +149,8 @@ def _module(layer: Layer) -> str:
 
 def _chain(net: Graph) -> list[Layer]:
     """Return the layers of a network that is a chain of layers which PyTorch has too."""
+    if not hasattr(net, "nodes"):
+        raise InputError(f"the first argument is the network, as tn.mlp makes it, not {type(net).__name__}")
     layers = []
     for before, node in zip(net.nodes, net.nodes[1:], strict=False):
         kind = type(node.layer).__name__
@@ -167,7 +178,11 @@ def _array(name: object, value: Any) -> Array:
             value = value.float()
         array = np.asarray(value)
         return array.astype(np.float32) if array.dtype.name == "bfloat16" else array  # that of JAX
-    except (TypeError, RuntimeError) as error:  # a tensor elsewhere, with gradients, or of a type of PyTorch's own
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # a tensor elsewhere, with gradients, or of a type of PyTorch's own
         raise InputError(f"state dict: {name} is no array ({error}); give value.detach().float().cpu()") from None
 
 

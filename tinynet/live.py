@@ -14,6 +14,7 @@ from tinynet import display
 from tinynet.errors import InputError
 from tinynet.history import History
 from tinynet.progress import in_notebook
+from tinynet.settings import number
 from tinynet.training import Callback, Run
 
 POINTS = 100  # of the training loss: each is the mean over some batches
@@ -38,9 +39,9 @@ class LiveCurves(Callback):
     """
 
     def __init__(self, seconds: float = 1.0) -> None:
-        if not 0 < seconds < math.inf:
+        self.seconds = number("LiveCurves: seconds", seconds)
+        if not self.seconds > 0:
             raise InputError(f"LiveCurves: seconds must be positive, not {seconds}")
-        self.seconds = seconds
         self._run: Run | None = None
 
     def _begin(self, run: Run) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinynet import kernels
-from tinynet.arrays import check_array
+from tinynet.arrays import as_array, check_array
 from tinynet.errors import DataError, InputError, ShapeError
 from tinynet.typing import Array
 
@@ -39,7 +39,7 @@ class SoftmaxCrossEntropy:
         InputError, ShapeError, DataError
             If the outputs are not float, or the targets not one integer in range an example.
         """
-        outputs, targets = check_array(outputs, "SoftmaxCrossEntropy"), np.asarray(targets)
+        outputs, targets = check_array(outputs, "SoftmaxCrossEntropy"), as_array(targets, "targets")
         self.check(targets, len(outputs), outputs.shape[1])
         gradient = np.empty_like(outputs)
         return self.write(outputs, targets, gradient), gradient
@@ -81,7 +81,7 @@ class MeanSquaredError:
         ShapeError, InputError, DataError
             If the targets are not numbers of the outputs' shape, or the batch is empty.
         """
-        outputs = check_array(outputs, "MeanSquaredError")
+        outputs, targets = check_array(outputs, "MeanSquaredError"), as_array(targets, "targets")
         self.check(targets, len(outputs), outputs.shape[1])
         gradient = np.empty_like(outputs)
         return self.write(outputs, targets, gradient), gradient

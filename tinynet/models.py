@@ -74,6 +74,7 @@ def mlp(
     """
     inputs, outputs, units = whole("mlp: inputs", inputs), whole("mlp: outputs", outputs), _units(hidden)
     _activation(activation), _normalization(norm)  # a wrong one is found where there is no hidden layer, too
+    rate = 0.0 if dropout is None else Dropout(dropout).rate
     layers: list[Layer] = []
     for width in units:
         last, before = _activation(activation), _normalization(norm)
@@ -82,8 +83,8 @@ def mlp(
         if before is not None:
             layers.append(before)
         layers.append(last)
-        if dropout:
-            layers.append(Dropout(dropout))
+        if rate:
+            layers.append(Dropout(rate))
     layers.append(Dense(outputs, init="glorot_normal" if init is None else init))
     _check_memory([inputs, *units, outputs])
     return Sequential(layers, inputs=inputs, seed=seed, dtype=dtype)

@@ -8,13 +8,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-import numpy as np
-
 from tinynet import checkpoint, display, inference, interchange, kernels
 from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.layers import Input, Layer, Node
 from tinynet.machinery.passes import Passes
+from tinynet.settings import generator
 from tinynet.typing import Array, DType, Seed
 
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ class Network(HasArrays):
             self._layers[layer.name] = layer
             self._plan.append((layer, sources))
 
-        rng = np.random.default_rng(seed)
+        rng = generator(seed)
         for layer, sources in self._plan:
             if layer.dtype is None:
                 layer.build(*(features[source] for source in sources), seed=rng, dtype=self.dtype)
@@ -324,18 +323,21 @@ class Sequential(Network):
     Parameters
     ----------
     layers : iterable of Layer
-        In the order in which they run.
+        In the order in which they run; they may also be given one by one.
     inputs : int
         Number of features of the data.
     seed, dtype
         As for `Network`, and so are attributes and errors.
     """
 
-    def __init__(self, layers: Iterable[Layer], *, inputs: int, seed: Seed = 0, dtype: DType = "float32") -> None:
+    def __init__(
+        self, layers: Iterable[Layer] | Layer, *more: Layer, inputs: int, seed: Seed = 0, dtype: DType = "float32"
+    ) -> None:
         first = node = Input(inputs)
-        for layer in layers:
+        for layer in [*(layers if isinstance(layers, Iterable) else (layers,)), *more]:
             if not isinstance(layer, Layer):
-                raise InputError(f"Sequential: {layer!r} is not a layer")
+                hint = f"; give {layer.__name__}(...)" if isinstance(layer, type) else ""
+                raise InputError(f"Sequential: {layer!r} is not a layer{hint}")
             node = layer(node)
         super().__init__(first, node, seed=seed, dtype=dtype)
 

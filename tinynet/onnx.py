@@ -48,6 +48,8 @@ def to_onnx(net: Network, path: str | Path | None = None) -> onnx.ModelProto:
     InputError
         If a layer is of a kind that is not tinynet's own, or the package onnx is not installed.
     """
+    if not isinstance(net, Network):
+        raise InputError(f"to_onnx: the first argument is the network, as tn.mlp makes it, not {type(net).__name__}")
     try:
         from onnx import helper, numpy_helper
     except ImportError:

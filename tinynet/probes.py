@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from tinynet import files
-from tinynet.errors import InputError, unknown_name
+from tinynet.arguments import as_network
+from tinynet.errors import unknown_name
 from tinynet.layers import Activation, Dense
 from tinynet.network import Network
+from tinynet.settings import count
 from tinynet.training import Callback, Run
 from tinynet.typing import Array
 
@@ -41,7 +43,8 @@ def gradient_by_layer(net: Network) -> dict[str, float]:
     -------
     dict of str to float
     """
-    return {name: rms(layer.grads["weight"]) for name, layer in net.layers.items() if isinstance(layer, Dense)}
+    layers = as_network(net).layers
+    return {name: rms(layer.grads["weight"]) for name, layer in layers.items() if isinstance(layer, Dense)}
 
 
 def activation_by_layer(net: Network) -> dict[str, dict[str, float]]:
@@ -59,7 +62,7 @@ def activation_by_layer(net: Network) -> dict[str, dict[str, float]]:
         them those of the activation's input; ``saturated``, the share of values where the activation's slope is
         below 5 % of its steepest; ``dead``, the share of units whose slope is zero on the whole batch.
     """
-    outputs = net.values
+    outputs = as_network(net).values
     described = {}
     for name, layer in net.layers.items():
         if not isinstance(layer, Activation) or name not in outputs:
@@ -125,8 +128,7 @@ class Probe(Callback):
     _before: dict[str, Array] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.every < 1:
-            raise InputError(f"Probe: every must be at least 1, not {self.every}")
+        self.every = count("Probe: every", self.every)
 
     def on_backward(self, run: Run) -> None:
         """Measure gradients and activations; remember the weights."""
@@ -164,7 +166,7 @@ class Probe(Callback):
         InputError
             If nothing was measured under that name; it suggests the nearest.
         """
-        if measure not in self.values:
+        if not isinstance(measure, str) or measure not in self.values:
             raise unknown_name("measure", measure, [*WEIGHT_MEASURES, *ACTIVATION_MEASURES])
         layers = self.values[measure]
         return list(layers), np.array(list(layers.values())).T

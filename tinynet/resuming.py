@@ -73,7 +73,7 @@ def resume(
 
 def reopen(path: str | Path, train: Dataset, validation: Dataset | None) -> tuple[Run, Plan]:
     """Return the run that `save_run` wrote, ready to `go_on`; raise what `resume` says."""
-    path = Path(path)
+    path = files.as_path(path)
     net = Network.load(path)
     arrays, metadata = files.read_arrays(path)
     if "run" not in metadata:

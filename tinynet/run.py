@@ -162,7 +162,7 @@ def writable(path: str | Path) -> Path:
     InputError
         If its folder cannot be written, or it is a folder itself.
     """
-    path = Path(path)
+    path = files.as_path(path)
     files.writable_folder(path.parent)
     if path.is_dir():
         raise InputError(f"{path}: is a folder; name a file such as {path / 'run.safetensors'}")

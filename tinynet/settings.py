@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import numpy as np
+
 from tinynet.errors import InputError
 
 T = TypeVar("T")
@@ -83,7 +85,18 @@ def count(where: str, value: Any) -> int:
 
 def flag(where: str, value: Any) -> bool:
     """Return true or false."""
-    return bool(value)
+    try:
+        return bool(value)
+    except ValueError:  # NumPy's, of several numbers
+        raise InputError(f"{where} must be true or false, not {value!r}") from None
+
+
+def generator(seed: Any) -> np.random.Generator:
+    """Return a generator as it is, or a new one from a seed."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError):
+        raise InputError(f"seed must be a whole number of at least 0, or a NumPy Generator, not {seed!r}") from None
 
 
 def _float(where: str, value: Any) -> float:

@@ -15,6 +15,7 @@ import numpy as np
 from tinynet import files
 from tinynet.errors import InputError
 from tinynet.layers import Activation
+from tinynet.settings import count
 from tinynet.training import Callback, Run
 from tinynet.typing import Array
 
@@ -50,8 +51,8 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, folder: str | Path, *, histogram_every: int | None = 1) -> None:
-        if histogram_every is not None and histogram_every < 1:
-            raise InputError(f"TensorBoard: histogram_every must be at least 1, or None, not {histogram_every}")
+        if histogram_every is not None:
+            histogram_every = count("TensorBoard: histogram_every", histogram_every)
         try:
             from tensorboard.compat.proto import event_pb2
         except ImportError:

@@ -22,6 +22,7 @@ from tinynet.optimizers import SGD
 from tinynet.progress import StepBar
 from tinynet.run import LastState, Plan, batches_for, save_run, writable
 from tinynet.run import Run as Run  # callbacks know it from here
+from tinynet.settings import generator
 from tinynet.typing import Array, Seed
 
 EVALUATION_ROWS = 1000  # at a time: the activations of so many rows stay in the processor's cache
@@ -124,7 +125,7 @@ def fit(
     loss, optimizer = arguments.as_loss(loss), arguments.as_optimizer(optimizer)
     watchers, history = arguments.as_callbacks(callbacks), arguments.as_history(history)
     train, validation = arguments.check_sets(net, train, y, validation, loss)
-    batches = batches_for(net, train, arguments.unpointed(batch_size), np.random.default_rng(seed))
+    batches = batches_for(net, train, arguments.unpointed(batch_size), generator(seed))
     total = arguments.total_steps(epochs, steps, batches.per_epoch)
     usual = batches.per_epoch if steps is None else max(1, total // 20)
     record_every = usual if validate_every is None else at_least_1("validate_every", validate_every)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tinynet.arrays import as_array
 from tinynet.errors import DataError, InputError
 from tinynet.typing import Array
 
@@ -47,7 +48,7 @@ class Dataset:
     y: Array
 
     def __post_init__(self) -> None:
-        x, y = np.asarray(self.x), np.asarray(self.y)
+        x, y = as_array(self.x, "Dataset: x"), as_array(self.y, "Dataset: y")
         if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub":
             raise DataError(f"Dataset: x and y must be numbers, not {x.dtype} and {y.dtype}")
         if x.ndim < 2 or x.size == 0:

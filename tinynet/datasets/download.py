@@ -86,7 +86,7 @@ def kmnist(folder: str | Path | None = None) -> tuple[Dataset, Dataset]:
 
 def load(name: str, address: str, sha256: Mapping[str, str], folder: str | Path | None) -> tuple[Dataset, Dataset]:
     """Return training and test set from four files, in MNIST's order; download those that are not there."""
-    folder = Path(folder) if folder is not None else _cache(name)
+    folder = files.as_path(folder) if folder is not None else _cache(name)
     by_hand = f"put {', '.join(sha256)} into {folder} by hand"
     for file, published in sha256.items():
         if not (folder / file).exists():

@@ -36,7 +36,7 @@ def read_idx(path: str | Path) -> Array:
     FileFormatError
         If it is truncated, has bytes to spare, or is no IDX file; it names the file and the reason.
     """
-    path = Path(path)
+    path = files.as_path(path)
     with files.opened(path) as (file, size):
         head = file.read(LONGEST_HEADER)
         packed = head[:2] == GZIP
@@ -114,7 +114,7 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 def data_version(folder: str | Path) -> str:
     """Return a hash of the IDX files in a folder, by content and not by date; raise InputError if there are none."""
-    found = _files(Path(folder), "*idx*")
+    found = _files(files.as_path(folder), "*idx*")
     if not found:
         raise InputError(f"{folder}: no such folder, or no IDX files in it")
     digest = hashlib.sha256()
@@ -155,7 +155,7 @@ def idx(folder: str | Path) -> tuple[Dataset, Dataset]:
     FileFormatError
         If one is damaged, of another format, or images and labels do not belong together.
     """
-    folder = Path(folder)
+    folder = files.as_path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
     train = load_pair(find(folder, "train-images*idx"), find(folder, "train-labels*idx"))

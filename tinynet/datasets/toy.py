@@ -4,6 +4,7 @@ import numpy as np
 
 from tinynet.datasets.dataset import Dataset
 from tinynet.errors import InputError
+from tinynet.settings import generator, not_negative, whole
 from tinynet.typing import Seed
 
 
@@ -30,10 +31,11 @@ def spirals(examples: int = 600, *, classes: int = 3, noise: float = 0.2, seed: 
     InputError
         If there are fewer than two examples or classes, or the noise is negative.
     """
-    _check(examples, noise)
+    examples = _check(examples, noise)
+    classes = whole("classes", classes)
     if classes < 2:
         raise InputError(f"spirals: needs at least 2 classes, not {classes}")
-    rng = np.random.default_rng(seed)
+    rng = generator(seed)
     y = np.arange(examples) % classes
     radius = rng.uniform(0.05, 1.0, examples)
     angle = 2 * np.pi * y / classes + 4.0 * radius + rng.normal(0.0, noise, examples)
@@ -61,8 +63,8 @@ def moons(examples: int = 400, *, noise: float = 0.1, seed: Seed = 0) -> Dataset
     InputError
         If there are fewer than two examples, or the noise is negative.
     """
-    _check(examples, noise)
-    rng = np.random.default_rng(seed)
+    examples = _check(examples, noise)
+    rng = generator(seed)
     y = np.arange(examples) % 2
     angle = rng.uniform(0.0, np.pi, examples)
     upper = np.stack([np.cos(angle), np.sin(angle)])
@@ -71,8 +73,8 @@ def moons(examples: int = 400, *, noise: float = 0.1, seed: Seed = 0) -> Dataset
     return Dataset(x.T.astype(np.float32), y)
 
 
-def _check(examples: int, noise: float) -> None:
-    if examples < 2:
+def _check(examples: int, noise: float) -> int:
+    not_negative("noise", noise)
+    if whole("examples", examples) < 2:
         raise InputError(f"needs at least 2 examples, not {examples}")
-    if not noise >= 0:
-        raise InputError(f"noise must not be negative, not {noise}")
+    return whole("examples", examples)

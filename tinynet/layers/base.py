@@ -13,6 +13,7 @@ import numpy as np
 from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import InputError, ShapeError
 from tinynet.machinery.recording import Recorded
+from tinynet.settings import count, generator, whole
 from tinynet.typing import Array, DType, Seed
 
 
@@ -119,9 +120,10 @@ class Layer(Recorded, HasArrays):
         """
         if self.recorder is not None:
             raise InputError(f"{self.name}: is in a network, whose arrays stay; build a copy()")
+        features = tuple(count(f"{self.name}: features", width) for width in features)
         self.output_features(*features)
         vars(self).update(features=features, dtype=float_dtype(dtype), params={}, state={})
-        self.create(np.random.default_rng(seed))
+        self.create(generator(seed))
         grads = {name: np.zeros_like(value) for name, value in self.params.items()}
         vars(self).update(params=LiveArrays(self.params), state=LiveArrays(self.state), grads=LiveArrays(grads))
         return self
@@ -241,6 +243,6 @@ class Node:
 
 def Input(features: int) -> Node:  # noqa: N802 - reads as a layer, as in Keras
     """Return the node where a graph's data comes in, ``features`` numbers an example; ShapeError if below 1."""
-    if features < 1:
+    if whole("Input: features", features) < 1:
         raise ShapeError(f"Input: needs at least 1 feature, not {features}")
     return Node(None, (), int(features))
