@@ -560,3 +560,17 @@ def test_the_first_layers_own_backward_is_called_in_training(assigned):
         net.forward(x, training=True)
         net.backward(dy, input_gradient=False)
         np.testing.assert_array_equal(net.grads["dense_1.weight"], 2 * x.T @ dy)
+
+
+def test_what_goes_into_backward_may_be_a_gradient_that_backward_writes():
+    nets = [tn.Sequential([tn.Dense(3), tn.Tanh(), tn.Dense(3)], inputs=3, seed=0, dtype="float64") for _ in range(2)]
+    for k in range(3):
+        x, dy = np.random.default_rng(k).normal(size=(2, 3, 3))
+        own = nets[0].grads["dense_2.weight"]
+        own[...] = dy
+        found, expected = [], []
+        for net, given, results in zip(nets, (own, dy), (found, expected), strict=True):
+            net.forward(x, training=True)
+            results += [net.backward(given), *net.grads.values()]
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)

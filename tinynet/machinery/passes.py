@@ -93,13 +93,14 @@ class Passes:
         known = self.recorder.known
         last = known.last
         if last is None or not _replayable(self.layers, known):
-            return self.recorder.through(None, back_through_layers, dy, input_gradient)
+            return self.recorder.through(None, back_through_layers, dy.copy(), input_gradient)
         found = last.backward.pop(input_gradient, None)
         if found is None:
-            found = Pass(dy.copy())
-            found.gradient = self.recorder.through(found.calls, back_through_layers, found.source, input_gradient)
+            found = Pass(arrays=[dy.copy()])  # dy may be a gradient, which is written over on the way
+            found.gradient = self.recorder.through(found.calls, back_through_layers, found.arrays[0], input_gradient)
         else:
-            found.replay(dy)
+            np.copyto(found.arrays[0], dy)
+            found.replay()
         last.backward[input_gradient] = found
         return found.gradient
 

@@ -33,9 +33,9 @@ class Pass:
     calls : list of (kernel, arguments)
         In order.
     source : ndarray, optional
-        What went in: a replay may read another array of its shape.
+        Prediction: what went in; a replay may read another array of its shape.
     arrays : list of ndarray
-        Forward: every node's output.
+        Forward: every node's output. Backward: what went in.
     gradient : ndarray, optional
         Backward: d loss / d input.
     kept : list
