@@ -287,6 +287,27 @@ def test_the_defaults_are_pytorchs_defaults():
     assert "nn.LayerNorm(4, eps=1e-05)" in tn.torch_sequential(tn.mlp(3, [4], 2, norm="layer"))
 
 
+@pytest.mark.parametrize(
+    ("layer", "name", "value", "module"),
+    [
+        (tn.BatchNorm(), "eps", 0.5, "BatchNorm1d(6, eps=0.5, momentum=0.1)"),
+        (tn.BatchNorm(), "eps", np.float32(0.25), "BatchNorm1d(6, eps=0.25, momentum=0.1)"),
+        (tn.BatchNorm(), "decay", 0.7, "BatchNorm1d(6, eps=1e-05, momentum=0.3)"),
+        (tn.LayerNorm(), "eps", 1, "LayerNorm(6, eps=1.0)"),
+        (tn.LeakyReLU(), "slope", 0.4, "LeakyReLU(0.4)"),
+        (tn.ELU(), "alpha", np.int64(2), "ELU(2.0)"),
+        (tn.Dropout(), "rate", 0, "Dropout(0.0)"),
+    ],
+)
+def test_a_setting_that_was_assigned_is_the_models(tmp_path, layer, name, value, module):
+    net = tn.Sequential([layer], inputs=6)
+    net.forward(np.ones((3, 6), "float32"), training=True)  # with the old setting
+    setattr(layer, name, value)
+    to_torch_state(net, tmp_path / "out.safetensors")
+    with safe_open(tmp_path / "out.safetensors", "numpy") as file:
+        assert file.metadata()["model"] == tn.torch_sequential(net) == f"nn.Sequential(nn.{module})"
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_out_and_in_again_is_the_identity(tmp_path, dtype):
     net, other = twin(dtype), twin(dtype)

@@ -115,6 +115,30 @@ def test_small_variances_are_normalized_with_the_layers_own_eps(norm, dtype):
     check(net, spread=1e-3)
 
 
+ASSIGNED = [
+    (tn.BatchNorm, "eps", 0.5),
+    (tn.BatchNorm, "eps", np.float32(0.3)),
+    (tn.LayerNorm, "eps", 1),
+    (tn.LeakyReLU, "slope", 0.4),
+    (tn.ELU, "alpha", np.float64(2.5)),
+    (tn.Dropout, "rate", 0.9),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("kind", "name", "value"), ASSIGNED)
+def test_a_setting_that_was_assigned_is_the_models(kind, name, value, dtype):
+    net = randomized(tn.Sequential([tn.Dense(6), kind(), tn.Dense(3)], inputs=4, dtype=dtype))
+    made = randomized(tn.Sequential([tn.Dense(6), kind(**{name: value}), tn.Dense(3)], inputs=4, dtype=dtype))
+    x = np.random.default_rng(2).normal(size=(9, 4)).astype(dtype)
+    net.forward(x)  # with the old setting
+    setattr(list(net.layers.values())[1], name, value)
+    model = check(net)
+    assert model.SerializeToString() == tn.to_onnx(made).SerializeToString()
+    for result in as_onnx_computes(model, x)[0]:
+        np.testing.assert_allclose(result, made.forward(x), **close(net))
+
+
 # -- chains and graphs ----------------------------------------------------------------------------------------
 
 
