@@ -30,7 +30,7 @@ def forward(
     ``mu + rest``: ``rest`` is what rounding left.
     """
     m, features = x.shape
-    one_over_m = x.dtype.type(1 / m)
+    one_over_m = x.dtype.type(np.float64(1) / m)
 
     # (1)  mu = 1/m sum(x)
     mu[:] = 0
@@ -90,7 +90,7 @@ def backward(
         dx = gamma inv_std (dy - mean(dy) - x_hat mean(dy x_hat))
     """
     m, features = dy.shape
-    one_over_m = dy.dtype.type(1 / m)
+    one_over_m = dy.dtype.type(np.float64(1) / m)
 
     # dbeta = sum(dy)      dgamma = sum(dy x_hat)
     dgamma[:] = 0
@@ -122,7 +122,7 @@ def update_running(
     """
     for j in range(mu.shape[0]):
         running_mean[j] = decay * running_mean[j] + (1 - decay) * (mu[j] + rest[j])
-        running_var[j] = decay * running_var[j] + (1 - decay) * var[j] * (m / (m - 1))
+        running_var[j] = decay * running_var[j] + (1 - decay) * var[j] * (np.float64(m) / (m - 1))
 
 
 @jit

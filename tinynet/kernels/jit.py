@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -30,6 +31,8 @@ def jit_row_sums(kernel: Kernel) -> Kernel:
 
 def _compiled(kernel: Kernel, options: dict[str, Any]) -> Kernel:
     dispatcher = numba.njit(**options)(kernel)
+    if dispatcher is kernel:  # with NUMBA_DISABLE_JIT: NumPy warns then of what compiled code does silently
+        return np.errstate(all="ignore")(kernel)
     with contextlib.suppress(Exception):  # Numba's private parts: where they changed, each process compiles
         from tinynet.machinery.cache import keep_on_disk
 

@@ -44,7 +44,7 @@ def cross_entropy(logits: Array, labels: Array, dlogits: Array) -> float:
     log softmax = x - max - log sum exp(x - max): finite for logits of any finite size.
     """
     m, classes = logits.shape
-    loss = 0.0
+    loss = np.float64(0)
     for i in range(m):
         largest = logits[i, 0]
         for j in range(classes):
