@@ -540,21 +540,22 @@ def test_a_signals_handler_may_predict_while_a_network_trains():
 
     def handler(*_):
         answers.append(ours.forward(data.x[: rows.integers(1, 60)]))
+        signal.setitimer(signal.ITIMER_REAL, 0.001)  # once more: two at a time would never end
 
     def trained(net):
-        for size in range(5, 25):
+        for size in range(5, 12):
             tn.fit(net, data, epochs=1, batch_size=size, seed=size)
         return (net.params | net.state).values()
 
     trained(graph())  # compiled
     before = signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005)
     try:
         trained(ours)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert len(answers) > 10
+    assert len(answers) > 5
     assert_same((ours.params | ours.state).values(), trained(plain))
 
 
@@ -584,6 +585,7 @@ class InterruptedAt:
         return self.trace
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recorded", [True, False])
 def test_a_step_may_be_interrupted_at_any_instruction(recorded):
     for kernel_step in range(3):  # all is compiled
