@@ -28,7 +28,7 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"cli.parser"},
     {"cli.compare", "cli.completion", "cli.doctor", "cli.evaluate", "cli.export", "cli.listing", "cli.plot"}
     | {"cli.report", "cli.run", "cli.train"},
-    {"cli.sweeping"},
+    {"cli.interrupts", "cli.sweeping"},
     {"cli.arguments", "cli.command", "cli.output"},
     {"doctor", "experiments.suite"},
     {"experiments.results"},

@@ -1,6 +1,8 @@
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +61,33 @@ def test_errors_are_value_errors_so_that_one_except_catches_all():
     for error in (tn.ShapeError, tn.DataError, tn.FileFormatError):
         assert issubclass(error, tn.InputError)
     assert issubclass(tn.InputError, ValueError)
+
+
+def test_a_part_of_the_api_is_loaded_when_it_is_asked_for():
+    code = (
+        "import json, sys, tinynet as tn; before = 'numpy' in sys.modules; tn.SGD(0.1);"
+        " print(json.dumps([before, 'numpy' in sys.modules, 'tinynet.network' in sys.modules]))"
+    )
+    assert in_a_new_process(code) == [False, True, False]
+
+
+def test_every_name_is_loaded_from_where_the_imports_for_type_checkers_have_it():
+    tree = ast.parse(Path(tn.__file__).read_text(encoding="utf-8"))
+    (typed,) = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    imports = [node for node in typed.body if isinstance(node, ast.ImportFrom)]
+    places = {
+        node.module.removeprefix("tinynet."): {alias.name for alias in node.names}
+        for node in imports
+        if node.module != "tinynet"
+    }
+    assert {module: set(names.split()) for module, names in tn._PLACES.items()} == places
+    files = {alias.name for node in imports if node.module == "tinynet" for alias in node.names}
+    assert {name for names in places.values() for name in names} | files | {"load"} == set(tn.__all__)
+    assert set(tn.__all__) <= set(dir(tn))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'tinynet' has no attribute 'Adam'"):
+        tn.Adam  # noqa: B018
+    assert not hasattr(tn, "_private")
+    assert tn.plots.curves, "a file of the package is there without an import of its own"

@@ -1,45 +1,49 @@
 """tinynet: a small deep-learning framework that shows what batch normalization does.
 
-The whole API is on this screen. Start with ``tn.datasets.mnist()``, ``tn.mlp`` and ``tn.fit``.
+The whole API is on this screen; each part of it is loaded at its first use. Start with ``tn.datasets.mnist()``,
+``tn.mlp`` and ``tn.fit``.
 """
 
-from tinynet import datasets, initializers, probes, schedules
-from tinynet.datasets import Dataset
-from tinynet.errors import DataError, FileFormatError, InputError, ShapeError
-from tinynet.history import History
-from tinynet.interchange import from_torch_state, torch_sequential
-from tinynet.layers import (
-    ELU,
-    GELU,
-    SELU,
-    Add,
-    BatchNorm,
-    Concat,
-    Dense,
-    Dropout,
-    Input,
-    Layer,
-    LayerNorm,
-    LeakyReLU,
-    Node,
-    ReLU,
-    Sigmoid,
-    Softmax,
-    Tanh,
-)
-from tinynet.live import LiveCurves
-from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
-from tinynet.models import mlp
-from tinynet.network import Network, Sequential
-from tinynet.onnx import to_onnx
-from tinynet.optimizers import SGD
-from tinynet.probes import Probe
-from tinynet.resuming import resume
-from tinynet.schedules import Constant, Cosine, StepDecay, Warmup
-from tinynet.tensorboard import TensorBoard
-from tinynet.training import Callback, Run, evaluate, fit
+from typing import TYPE_CHECKING, Any
 
-load = Network.load
+if TYPE_CHECKING:
+    from tinynet import datasets, initializers, probes, schedules
+    from tinynet.datasets import Dataset
+    from tinynet.errors import DataError, FileFormatError, InputError, ShapeError
+    from tinynet.history import History
+    from tinynet.interchange import from_torch_state, torch_sequential
+    from tinynet.layers import (
+        ELU,
+        GELU,
+        SELU,
+        Add,
+        BatchNorm,
+        Concat,
+        Dense,
+        Dropout,
+        Input,
+        Layer,
+        LayerNorm,
+        LeakyReLU,
+        Node,
+        ReLU,
+        Sigmoid,
+        Softmax,
+        Tanh,
+    )
+    from tinynet.live import LiveCurves
+    from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
+    from tinynet.models import mlp
+    from tinynet.network import Network, Sequential
+    from tinynet.onnx import to_onnx
+    from tinynet.optimizers import SGD
+    from tinynet.probes import Probe
+    from tinynet.resuming import resume
+    from tinynet.schedules import Constant, Cosine, StepDecay, Warmup
+    from tinynet.tensorboard import TensorBoard
+    from tinynet.training import Callback, Run, evaluate, fit
+
+    load = Network.load
 
 __version__ = "0.1.0"
 
@@ -94,3 +98,51 @@ __all__ = [
     "to_onnx",
     "torch_sequential",
 ]
+
+_PLACES = {  # where the names above are, for `__getattr__`; those that are in none are files of their own
+    "datasets": "Dataset",
+    "errors": "DataError FileFormatError InputError ShapeError",
+    "history": "History",
+    "interchange": "from_torch_state torch_sequential",
+    "layers": "Add BatchNorm Concat Dense Dropout ELU GELU Input Layer LayerNorm LeakyReLU Node ReLU SELU "
+    "Sigmoid Softmax Tanh",
+    "live": "LiveCurves",
+    "losses": "MeanSquaredError SoftmaxCrossEntropy",
+    "models": "mlp",
+    "network": "Network Sequential",
+    "onnx": "to_onnx",
+    "optimizers": "SGD",
+    "probes": "Probe",
+    "resuming": "resume",
+    "schedules": "Constant Cosine StepDecay Warmup",
+    "tensorboard": "TensorBoard",
+    "training": "Callback Run evaluate fit",
+}
+
+
+if not TYPE_CHECKING:  # which would take every name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        """Load a part of the API when it is first asked for (PEP 562).
+
+        So nothing is loaded before the command `tinynet` can answer Ctrl-C, and it need not load what it does not use.
+        """
+        from importlib import import_module
+
+        if name == "load":
+            return import_module("tinynet.network").Network.load
+        place = next((module for module, names in _PLACES.items() if name in names.split()), None)
+        if place is not None:
+            globals()[name] = getattr(import_module(f"tinynet.{place}"), name)
+            return globals()[name]
+        if not name.startswith("_"):
+            try:
+                return import_module(f"tinynet.{name}")
+            except ModuleNotFoundError as error:
+                if error.name != f"tinynet.{name}":
+                    raise
+        raise AttributeError(f"module 'tinynet' has no attribute {name!r}")
+
+    def __dir__() -> list[str]:
+        """Return what there is, loaded or not."""
+        return sorted({*globals(), *__all__})

@@ -258,3 +258,130 @@ def test_sigterm_during_a_sweep_keeps_the_finished_runs(
     assert len(list(tmp_path.rglob("RunSettings-*/*.json"))) == 2
     assert cli.main(command) == 0
     assert capsys.readouterr().err.endswith("2 kept from before\n")
+
+
+# -- the program, at any moment -------------------------------------------------------------------------------
+
+# `tinynet` to which a signal comes while it loads
+LOADING = """
+import os, signal, sys
+from tinynet import cli
+assert "numpy" not in sys.modules
+import tinynet.cli.parser
+tinynet.cli.parser.parse = lambda given: os.kill(os.getpid(), int(sys.argv[1]))
+sys.exit(cli.main())
+"""
+# `tinynet` to which a signal comes at step 31, in code that loses what is raised in it, or passes it on
+TRAINING = """
+import ctypes, os, signal, sys
+from tinynet import cli, training
+
+number, how = int(sys.argv.pop(1)), sys.argv.pop(1)
+
+def come():
+    os.kill(os.getpid(), number)
+    for _ in range(1000):
+        pass  # here it is raised, if not before
+
+def swallow():
+    try:
+        come()
+    except BaseException:
+        pass
+
+ways = {
+    "called by C": ctypes.CFUNCTYPE(None)(come),  # as LLVM calls Numba while a kernel is loaded
+    "caught": swallow,  # as by a bare except
+    "in exec": lambda: exec("come()", {"come": come}),
+}
+
+class Bar(training.Callback):
+    def __init__(self, run):
+        pass
+
+    def on_step(self, run):
+        if run.step == 31:
+            ways[how]()
+
+    def close(self):
+        pass
+
+training._Bar = Bar
+sys.exit(cli.main())
+"""
+
+
+def program(text: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", text, *map(str, arguments)]
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+@pytest.mark.parametrize("by", CODES)
+def test_while_it_loads_it_ends_at_once_in_one_line(by: signal.Signals) -> None:
+    done = program(LOADING, int(by))
+    assert (done.returncode, done.stdout, done.stderr) == (CODES[by], "", "tinynet: interrupted\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["called by C", "caught", "in exec"])
+@pytest.mark.parametrize("by", CODES)
+def test_a_training_ends_wherever_the_signal_comes(
+    by: signal.Signals, how: str, idx_folder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "net"
+    endless = ["--steps", 10_000_000, "--data", idx_folder, "--out", out]
+    done = program(TRAINING, int(by), how, "train", *SMALL, *endless)
+    assert (done.returncode, done.stderr) == (CODES[by], "")
+    steps = 31 if how == "in exec" else 32
+    assert done.stdout == f"{steps} steps (interrupted)\nnetwork: {out}, history: {out}.csv\n"
+
+
+def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    ignored = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); from tinynet import cli\n"
+    ignored += "import tinynet.cli.parser as p; parse = p.parse\n"
+    ignored += "p.parse = lambda given: os.kill(os.getpid(), signal.SIGINT) or parse(given)\nsys.exit(cli.main())"
+    done = program(ignored, "list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "learning-rate" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_comparison_that_is_stopped_as_its_workers_start_is_one_line(idx_folder: Path, tmp_path: Path) -> None:
+    arguments = [*SMALL, "--steps", 10_000_000, "--jobs", 2, "--data", idx_folder, "--out", tmp_path]
+    for by in CODES:
+        done = stopped_when(
+            lambda process: any("spawn_main" in line for line in processes(process.pid)),
+            "-m",
+            "tinynet",
+            "compare",
+            *arguments,
+            by=by,
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (CODES[by], "", "tinynet compare: interrupted\n")
+
+
+class _Interrupting(executors._Worker):
+    """A worker in whose start a signal comes."""
+
+    def start(self) -> None:
+        super().start()
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_worker_in_whose_start_a_signal_comes_is_known_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executors._Spawn, "Process", _Interrupting)
+    pool = executors.WorkerProcesses(1)
+    with pytest.raises(KeyboardInterrupt):
+        pool.start()
+    (worker,) = multiprocessing.active_children()
+    pool.stop()
+    worker.join(30)
+    assert worker.exitcode == -signal.SIGKILL

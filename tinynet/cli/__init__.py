@@ -1,46 +1,50 @@
 """The command `tinynet`: arguments in, calls down, exit codes out.
 
-Exit codes: see `command.EXIT_CODES`. A new command is a file beside this one, and a line in `parser.COMMANDS`.
+Exit codes: see `command.EXIT_CODES`. A new command is a file beside this one, and a line in `parser.COMMANDS`. What
+takes time to load is imported in functions, when `interrupts` already answers Ctrl-C.
 """
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import shlex
-import signal
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from tinynet.cli.command import INTERRUPTED, TERMINATED, UNUSABLE
-from tinynet.cli.output import one_line
-from tinynet.cli.parser import parse
+from tinynet.cli.command import INTERRUPTED, UNUSABLE
+from tinynet.cli.interrupts import Stops, later, stops
 from tinynet.errors import InputError
 
-SAME_SECONDS = 1.0  # a second SIGTERM within it is the first: `timeout` sends one to its child and one to the group
+if TYPE_CHECKING:
+    import argparse
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; without ``arguments`` this process is the program `tinynet`."""
-    given = [*(sys.argv[1:] if arguments is None else arguments)]
-    try:
-        args = parse(given)
-    except SystemExit as end:  # help and version are printed, too
-        raise SystemExit(_flush("tinynet") or end.code) from None
-    if arguments is None and args.name != "doctor":  # the doctor tells what a user's own program gets
-        _restart_with_better_kernels()
-    with _sigterm_as_interrupt() as received:
-        code = _run_command(args, given)
-    return TERMINATED if received else code
+    program = arguments is None
+    with stops(program=program) as stopping:
+        from tinynet.cli.parser import parse
+
+        given = [*(sys.argv[1:] if arguments is None else arguments)]
+        try:
+            args = parse(given)
+        except SystemExit as end:  # help and version are printed, too
+            raise SystemExit(_flush("tinynet") or end.code) from None
+        stopping.prog = f"tinynet {args.name}"
+        if program and args.name != "doctor":  # the doctor tells what a user's own program gets
+            _restart_with_better_kernels()
+        return stopping.code(_run_command(args, given, stopping))
 
 
-def _run_command(args: argparse.Namespace, given: Sequence[str]) -> int:
-    prog = f"tinynet {args.name}"
+def _run_command(args: argparse.Namespace, given: Sequence[str], stopping: Stops) -> int:
+    from tinynet.cli.output import one_line
+
+    prog = stopping.prog
     command: Callable[[argparse.Namespace], int] = args.run
     try:
+        args.stopping = stopping
         args.command_line = shlex.join(["tinynet", *given])
         args.command_line.encode()  # it is written into pages
         code = command(args)
@@ -77,28 +81,6 @@ def _flush(prog: str) -> int:
     return 0
 
 
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[list[float]]:
-    """Have SIGTERM do in the block what Ctrl-C does, and list when it came; a caller's own handler stays."""
-    received: list[float] = []
-
-    def interrupt(number: int, _: object) -> None:
-        again = bool(received) and time.monotonic() - received[-1] < SAME_SECONDS
-        received.append(time.monotonic())
-        if not again:
-            raise KeyboardInterrupt
-
-    in_main_thread = threading.current_thread() is threading.main_thread()  # others may not set it
-    if not in_main_thread or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield received
-        return
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield received
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
 def _restart_with_better_kernels() -> None:
     """Start this program again if NumPy's BLAS chose old kernels for a new processor: see `blas.better_coretype`.
 
@@ -109,7 +91,7 @@ def _restart_with_better_kernels() -> None:
 
     better = blas.better_coretype() if os.name == "posix" and sys.executable else None
     if better:
-        with contextlib.suppress(OSError):  # then go on as we are
+        with contextlib.suppress(OSError), later():  # then go on as we are
             os.execve(
                 sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "OPENBLAS_CORETYPE": better}
             )

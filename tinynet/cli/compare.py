@@ -47,6 +47,7 @@ def _compare(args: argparse.Namespace) -> int:
     if out != args.out:
         print(f"{args.out} has other results, which stay; those of this comparison go to {out}", file=sys.stderr)
     jobs = args.jobs or runner.available_cores()
+    args.stopping.work()
     comparison = compare.compare(base, args.norm, args.seeds, min(jobs, 2 * args.seeds))
     if not comparison.results:
         raise KeyboardInterrupt

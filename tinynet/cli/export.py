@@ -53,6 +53,7 @@ def _export(args: argparse.Namespace) -> int:
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file such as {out / 'net.onnx'}")
     files.writable_folder(out.parent)
+    args.stopping.work()
     to_onnx(net, out)
     if args.json:
         print_json({"model": str(out), "inputs": net.inputs, "outputs": net.outputs, "dtype": str(net.dtype)})

@@ -32,6 +32,7 @@ def _plot(args: argparse.Namespace) -> int:
         if file.is_dir():
             raise InputError(f"{file}: is a folder; name a file")
     files.writable_folder(args.out.parent)
+    args.stopping.work()
     results.plot_histories(args.runs, args.out)
     if args.json:
         print_json({"curves": str(args.out)})

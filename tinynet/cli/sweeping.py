@@ -64,6 +64,7 @@ def do(args: argparse.Namespace, runs: Sequence[Settings]) -> Sweep:
     from tinynet.experiments.sweep import run_sweep
 
     store = args.out / "runs"
+    args.stopping.work()
     if args.scheduler:
         with scheduler_executor(args.scheduler) as executor:
             done = run_sweep(runs, store=store, executor=executor)

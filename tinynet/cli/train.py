@@ -16,9 +16,11 @@ from tinynet.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tinynet.cli.interrupts import Stops
     from tinynet.history import History
     from tinynet.network import Network
     from tinynet.optimizers import SGD
+    from tinynet.training import Callback
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +68,9 @@ def _train(args: argparse.Namespace) -> int:
     net, optimizer, history, go = _resumed(args) if args.resume else _new(args)
     files.writable_folder(args.out.parent)
     code, unwritten = 0, []
+    args.stopping.work()
     try:
-        go()
+        go(callbacks=[_ending(args.stopping)])
     except KeyboardInterrupt:
         code = INTERRUPTED
     except OSError as error:  # the checkpoints' disk is full, say: what was trained is saved all the same
@@ -92,7 +95,18 @@ def _train(args: argparse.Namespace) -> int:
     return code
 
 
-def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[[], object]]:
+def _ending(stopping: Stops) -> Callback:
+    """Return what ends a training whose interruption was lost in a kernel that was being loaded."""
+    from tinynet.training import Callback, Run
+
+    class Ending(Callback):
+        def on_step(self, run: Run) -> None:
+            stopping.check()
+
+    return Ending()
+
+
+def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[..., object]]:
     """Return a new network, its optimizer and history, and what trains it."""
     from tinynet import checkpoint, training
     from tinynet.datasets.dataset import division
@@ -121,7 +135,7 @@ def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[[], 
     return net, optimizer, history, go
 
 
-def _resumed(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[[], object]]:
+def _resumed(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[..., object]]:
     """Return a checkpoint's network, its optimizer and history, and what trains it to its end."""
     from tinynet import resuming, training
     from tinynet.experiments import runs

@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
@@ -55,6 +55,11 @@ class WorkerProcesses(ProcessPoolExecutor):
     def __init__(self, jobs: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> None:
         super().__init__(jobs, SPAWN, _start_worker, (prepare, *arguments))
         self.jobs = jobs
+
+    def submit(self, call: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
+        """Start a worker if need be, as one whole: one that is not yet known here would not be ended by `stop`."""
+        with _stops_later():
+            return super().submit(call, *arguments, **more)
 
     def start(self) -> None:
         """Start all the workers and wait for the first; raise InputError if they die of it."""

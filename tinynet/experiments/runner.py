@@ -7,7 +7,7 @@ import os
 import queue
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -35,15 +35,19 @@ def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> 
         progress.bar(sum(s.steps for s in settings), description) as bar,
         WorkerProcesses(jobs, _prepare, done, stop) as pool,
     ):
-        pool.start()
-        finished = [pool.submit(_run_in_worker, s) for s in settings]
+        finished: list[Future[RunResult | None]] = []
         try:
+            pool.start()
+            finished += [pool.submit(_run_in_worker, s) for s in settings]
             waiting = set(finished)
             while waiting:
                 waiting = wait(waiting, POLL_SECONDS, FIRST_COMPLETED).not_done
                 _advance(bar, done)
         except KeyboardInterrupt:
             stop.set()
+            if not finished:  # the workers are being started, and would go on with that
+                pool.stop()
+                raise
             pool.shutdown(cancel_futures=True)
     try:
         results = [future.result() for future in finished if not future.cancelled()]
