@@ -279,3 +279,12 @@ def test_without_scikit_learn_the_import_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.base", None)
     with pytest.raises(ImportError, match=r"pip install 'tinynet-lab\[sklearn\]'"):
         import tinynet.sklearn  # noqa: F401
+
+
+@pytest.mark.parametrize("norm", [tn.BatchNorm, tn.BatchNorm(), "batchnorm", True])
+def test_a_normalization_is_given_by_name(norm):
+    x, y = np.random.default_rng(0).normal(size=(20, 2)), np.arange(20) % 2
+    with pytest.raises(
+        tn.InputError, match=r"unknown norm \(None for none\) .*(did you mean 'batch'|known: batch, layer)"
+    ):
+        MLPClassifier(norm=norm).fit(x, y)

@@ -8,6 +8,7 @@ import numpy as np
 
 import tinynet as tn
 from tinynet.datasets.dataset import division
+from tinynet.errors import unknown_name
 from tinynet.losses import Loss
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.training import EVALUATION_ROWS
@@ -70,6 +71,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
             value = getattr(self, name)
             if not isinstance(value, Integral) or value < least:
                 raise tn.InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        if self.norm not in ("batch", "layer", None):  # a layer, which mlp takes, could not be cloned and compared
+            raise unknown_name("norm (None for none)", self.norm, ["batch", "layer"])
         seed, data = _seed(self.random_state), tn.Dataset(x, y)
         net = tn.mlp(
             x.shape[1],
