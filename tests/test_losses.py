@@ -1,4 +1,5 @@
 import math
+import re
 
 import numpy as np
 import pytest
@@ -114,6 +115,50 @@ def test_targets_that_are_not_one_integer_an_example_are_refused(labels, shape):
         cross_entropy(LOGITS, labels)
 
 
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        (LABELS * 1.0, "y.astype(int)"),
+        (LABELS[:, None], "y.ravel()"),
+        (np.eye(3)[LABELS], "y.argmax(axis=1)"),
+        (np.eye(3, dtype=int)[LABELS], "y.argmax(axis=1)"),
+        (np.array(["a", "b", "c"])[LABELS], "np.unique(y, return_inverse=True)[1]"),
+        (LABELS + 1, "y - 1"),
+        (LABELS - 1, "y + 1"),
+        (LABELS + 5, "y - 5"),
+        (np.array([2, 4, 9])[LABELS], "np.unique(y, return_inverse=True)[1]"),
+    ],
+)
+def test_what_may_be_meant_as_labels_is_refused_with_the_line_that_makes_labels_of_it(labels, line):
+    with pytest.raises(tn.InputError, match=re.escape(f"give {line}") if "unique" not in line else re.escape(line)):
+        cross_entropy(LOGITS, labels)
+    made = eval(line, {"np": np, "y": labels})
+    np.testing.assert_array_equal(made, LABELS)
+    assert math.isfinite(cross_entropy(LOGITS, made)[0])
+
+
+def test_minus_1_and_1_are_numbered_for_two_outputs():
+    with pytest.raises(tn.DataError, match=r"labels count from 0: give np.unique\(y, return_inverse=True\)\[1\]$"):
+        cross_entropy(LOGITS[:, :2].copy(), np.array([-1, 1, 1, -1, 1]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 1, 2, 3, 4], r"outputs \(0 to 2\); give the network 5 outputs$"),
+        ([0.5, 1, 2, 0, 1], r"got shape \(5,\) of float64; a regression takes loss=tn.MeanSquaredError\(\)$"),
+        (
+            np.ones((5, 3)),
+            r"\(5, 3\) of float64; .* such as y\[:, 0\]; a regression takes loss=tn.MeanSquaredError\(\)$",
+        ),
+        (np.ones((5, 3), int), r"\(5, 3\) of int64; the labels may be one column of it, such as y\[:, 0\]$"),
+    ],
+)
+def test_where_nothing_makes_labels_of_it_the_message_says_what_else(labels, message):
+    with pytest.raises(tn.InputError, match=message):
+        cross_entropy(LOGITS, np.array(labels))
+
+
 @pytest.mark.parametrize("loss", [cross_entropy, mean_squared_error])
 def test_integer_outputs_are_refused_with_a_hint(loss):
     with pytest.raises(tn.InputError, match="needs float32 or float64 values, not int64"):
@@ -143,6 +188,16 @@ def test_mean_squared_errors_gradient_agrees_with_complex_steps():
     _, gradient = mean_squared_error(LOGITS, targets)
     expected = complex_step(lambda outputs: np.mean((outputs - targets) ** 2), LOGITS)
     np.testing.assert_allclose(gradient, expected, rtol=1e-14)
+
+
+def test_targets_of_one_unit_may_be_of_one_dimension():
+    outputs = LOGITS[:, :1].copy()
+    loss, gradient = mean_squared_error(outputs, LABELS)
+    assert loss == np.mean((outputs[:, 0] - LABELS) ** 2)
+    np.testing.assert_allclose(gradient, 2 * (outputs - LABELS[:, None]) / 5, rtol=1e-15)
+    for wrong in (3.0, LABELS[:4], LABELS[None, :]):
+        with pytest.raises(tn.ShapeError, match=r"shape \(5, 1\), got"):
+            mean_squared_error(outputs, wrong)
 
 
 def test_mean_squared_error_needs_targets_of_the_outputs_shape():

@@ -457,6 +457,36 @@ def test_data_that_does_not_fit_is_refused_before_training_and_named(name, data,
     np.testing.assert_array_equal(net.params["dense_1.weight"], before)
 
 
+def test_labels_in_a_column_train_as_labels_do():
+    column = tn.Dataset(MOONS.x, MOONS.y[:, None])
+    nets = network(norm="batch"), network(norm="batch")
+    histories = [fit(net, data, validation=data) for net, data in zip(nets, (MOONS, column), strict=True)]
+    assert histories[0] == histories[1]
+    assert histories[0].validation_accuracy[-1] > 0.5
+
+
+@pytest.mark.parametrize("shape", [(61,), (61, 1)])
+def test_whole_numbers_are_a_regressions_targets_too_and_have_no_accuracy(shape):
+    numbers = np.arange(61) % 7
+    net, other = (tn.mlp(2, [8], 1, seed=0) for _ in range(2))
+    settings = {"loss": tn.MeanSquaredError(), "optimizer": tn.SGD(0.01)}
+    fit(other, tn.Dataset(MOONS.x, numbers.astype(float)), **settings)
+    data = tn.Dataset(MOONS.x, numbers.reshape(shape))
+    history = fit(net, data, validation=data, **settings)
+    assert all(map(math.isnan, history.validation_accuracy))
+    assert math.isnan(tn.evaluate(net, data, tn.MeanSquaredError())[1])
+    for name, w in net.params.items():
+        np.testing.assert_array_equal(w, other.params[name])
+
+
+def test_the_message_on_floats_in_place_of_labels_has_the_shape_they_were_given_in():
+    with pytest.raises(
+        tn.ShapeError, match=r"floats of shape \(4,\), too\); if these are labels, give y.astype\(int\)"
+    ):
+        fit(network(), FLOAT_TARGETS)
+    assert fit(network(), tn.Dataset(FLOAT_TARGETS.x, FLOAT_TARGETS.y.astype(int)), epochs=1).steps == [1]
+
+
 def test_targets_of_another_width_are_refused_for_a_regression():
     with pytest.raises(tn.ShapeError, match=r"train: .*shape \(4, 2\), got \(4, 1\)"):
         fit(network(), FLOAT_TARGETS, loss=tn.MeanSquaredError())

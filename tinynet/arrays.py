@@ -120,3 +120,30 @@ def check_array(x: object, where: str, features: int | None = None, dtype: np.dt
         hint = "; one example is x[None, :]" if array.ndim == 1 else ""
         raise ShapeError(f"{where}: expects an array of shape {expected}, got {array.shape}{hint}")
     return np.ascontiguousarray(array, dtype)
+
+
+def labels_hint(y: Array) -> str:
+    """Return, to end an error with, the line that makes labels (examples,) of int of ``y``; "" if none is known."""
+    if y.dtype.kind not in "fiub":
+        names = y.dtype.kind in "OSTU"
+        return "; names of classes become labels by np.unique(y, return_inverse=True)[1]" if names else ""
+    if y.ndim == 2 and y.shape[1] > 1:
+        if (y.sum(axis=1) == 1).all():
+            return "; if each row has its 1 at the class (one-hot), give y.argmax(axis=1)"
+        one = "; the labels may be one column of it, such as y[:, 0]"
+        return one if y.dtype.kind in "iu" else f"{one}; a regression takes loss=tn.MeanSquaredError()"
+    if y.dtype.kind == "f":
+        column = f" (a Dataset makes such a column of floats of shape ({len(y)},), too)" if y.ndim == 2 else ""
+        whole = "; if these are labels, give y.astype(int)" if (y == np.round(y)).all() else ""
+        return f"{column}{whole}; a regression takes loss=tn.MeanSquaredError()"
+    return {"b": "; give y.astype(int)"}.get(y.dtype.kind, "; give y.ravel()" if y.ndim == 2 else "")
+
+
+def classes_hint(labels: Array, classes: int) -> str:
+    """Return, to end an error with, what makes integer labels those of so many classes, or the network theirs."""
+    low, high = int(labels.min()), int(labels.max())
+    if high - low == classes - 1 or (low == 1 and high == classes):
+        return f"; labels count from 0: give y {'-' if low > 0 else '+'} {abs(low)}"
+    if len(np.unique(labels)) <= classes:
+        return "; labels count from 0: give np.unique(y, return_inverse=True)[1]"
+    return f"; give the network {high + 1} outputs" if low >= 0 else ""

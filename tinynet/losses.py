@@ -3,7 +3,7 @@
 import numpy as np
 
 from tinynet import kernels
-from tinynet.arrays import as_array, check_array
+from tinynet.arrays import as_array, check_array, classes_hint, labels_hint
 from tinynet.errors import DataError, InputError, ShapeError
 from tinynet.typing import Array
 
@@ -54,7 +54,7 @@ class SoftmaxCrossEntropy:
         if targets.shape != (examples,) or targets.dtype.kind not in "iu":
             raise ShapeError(
                 f"SoftmaxCrossEntropy: targets must be {examples} integer labels, "
-                f"got shape {targets.shape} of {targets.dtype}"
+                f"got shape {targets.shape} of {targets.dtype}{labels_hint(targets)}"
             )
         if examples == 0:
             raise DataError("SoftmaxCrossEntropy: the batch is empty")
@@ -62,7 +62,7 @@ class SoftmaxCrossEntropy:
         if low < 0 or high >= units:
             raise DataError(
                 f"SoftmaxCrossEntropy: labels run from {low} to {high}, "
-                f"but the network has {units} outputs (0 to {units - 1})"
+                f"but the network has {units} outputs (0 to {units - 1}){classes_hint(targets, units)}"
             )
 
 
@@ -75,6 +75,7 @@ class MeanSquaredError:
         Parameters
         ----------
         outputs, targets : ndarray (batch, units)
+            Targets of one unit may be (batch,), too.
 
         Raises
         ------
@@ -88,16 +89,17 @@ class MeanSquaredError:
 
     def write(self, outputs: Array, targets: Array, gradient: Array) -> float:
         """Return the mean loss and write its gradient, unchecked."""
-        error = np.subtract(outputs, np.asarray(targets, outputs.dtype), out=gradient)
+        error = np.subtract(outputs, np.asarray(targets, outputs.dtype).reshape(outputs.shape), out=gradient)
         loss = float(np.mean(np.square(error), dtype=np.float64))
         error *= 2 / error.size
         return loss
 
     def check(self, targets: Array, examples: int, units: int) -> None:
         """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""
-        if np.shape(targets) != (examples, units):
+        shape = np.shape(targets)
+        if shape != (examples, units) and (shape, units) != ((examples,), 1):
             raise ShapeError(
-                f"MeanSquaredError: targets must have the outputs' shape {(examples, units)}, got {np.shape(targets)}"
+                f"MeanSquaredError: targets must have the outputs' shape {(examples, units)}, got {shape}"
             )
         if np.asarray(targets).dtype.kind not in "fiu":
             raise InputError("MeanSquaredError: targets must be numbers")

@@ -16,7 +16,7 @@ from tinynet.arguments import Examples, at_least_1
 from tinynet.datasets import Dataset
 from tinynet.errors import InputError
 from tinynet.history import History
-from tinynet.losses import Loss
+from tinynet.losses import Loss, MeanSquaredError
 from tinynet.network import Network
 from tinynet.optimizers import SGD
 from tinynet.progress import StepBar
@@ -233,7 +233,8 @@ def _evaluate(net: Network, data: Dataset, loss: Loss) -> tuple[float, float]:
             outputs = net.run(np.ascontiguousarray(x, net.dtype), training=False)
             total += loss(outputs, y)[0] * len(x)
             correct += _correct(outputs, y)
-    has_accuracy = data.y.ndim == 1 and math.isfinite(total)  # of outputs that are nan the largest is the first
+    classifies = data.y.ndim == 1 and not isinstance(loss, MeanSquaredError)
+    has_accuracy = classifies and math.isfinite(total)  # of outputs that are nan the largest is the first
     return total / len(data), correct / len(data) if has_accuracy else math.nan
 
 

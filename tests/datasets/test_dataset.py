@@ -58,6 +58,31 @@ def test_labels_become_int64(labels):
     np.testing.assert_array_equal(data.y, labels)
 
 
+@pytest.mark.parametrize("labels", [Y[:, None], Y[:, None].astype("uint8"), Y[:, None] > 2, [[k] for k in range(7)]])
+def test_labels_in_a_column_are_labels(labels):
+    data = tn.Dataset(X, labels)
+    assert data.y.dtype == np.int64
+    np.testing.assert_array_equal(data.y, np.ravel(labels))
+
+
+@pytest.mark.parametrize("y", [Y[None, :], Y[:, None, None], Y[None, :] / 2])
+def test_of_targets_in_another_shape_it_says_how_to_flatten_them(y):
+    with pytest.raises(tn.DataError, match=rf"got shape {re.escape(str(y.shape))}; give y.ravel\(\)$"):
+        tn.Dataset(X, y)
+    assert tn.Dataset(X, y.ravel()).y.size == 7
+
+
+@pytest.mark.parametrize("kind", [str, "S", object])
+def test_of_names_in_place_of_labels_it_says_how_to_number_them(kind):
+    y = np.array(["cat", "dog", "cat", "eel", "dog", "cat", "cat"]).astype(kind)
+    with pytest.raises(
+        tn.DataError, match=r"y must be numbers, not .*; names of classes become labels by (.*)$"
+    ) as error:
+        tn.Dataset(X, y)
+    labels = eval(str(error.value).split(" by ")[1], {"np": np, "y": y})
+    np.testing.assert_array_equal(tn.Dataset(X, labels).y, [0, 1, 0, 2, 1, 0, 0])
+
+
 def test_float_targets_of_one_dimension_become_a_column():
     assert tn.Dataset(X, Y / 2).y.shape == (7, 1)
     assert tn.Dataset(X, np.ones((7, 3))).y.shape == (7, 3)
@@ -122,6 +147,9 @@ def test_part_of_a_set_is_a_set():
 def test_its_repr_says_what_it_holds():
     assert repr(tn.Dataset(X, Y)) == "Dataset(7 examples, 2 features of float32, labels 0 to 6)"
     assert repr(tn.Dataset(X, Y / 2)) == "Dataset(7 examples, 2 features of float32, 1 targets)"
+    assert repr(tn.Dataset(X, Y + 1)) == "Dataset(7 examples, 2 features of float32, labels 1 to 7)"
+    assert repr(tn.Dataset(X, 2 * (Y > 2) - 1)) == "Dataset(7 examples, 2 features of float32, labels -1 to 1)"
+    assert repr(tn.Dataset(X, np.eye(7, dtype=int))) == "Dataset(7 examples, 2 features of float32, 7 targets)"
 
 
 # -- Batches --------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.arrays import as_array
+from tinynet.arrays import as_array, labels_hint
 from tinynet.errors import DataError, InputError
 from tinynet.typing import Array
 
@@ -25,7 +25,8 @@ class Dataset:
         Finite numbers. Kept as C-ordered float32 (examples, features), float64 if it was; axes after the first
         are flattened. Values are not scaled.
     y : array_like (examples,) of int, or (examples, outputs) of float
-        Labels for a classifier, numbers for a regression.
+        Labels for a classifier, numbers for a regression. A column of integers becomes (examples,), floats of shape
+        (examples,) become a column.
 
     Raises
     ------
@@ -49,12 +50,17 @@ class Dataset:
 
     def __post_init__(self) -> None:
         x, y = as_array(self.x, "Dataset: x"), as_array(self.y, "Dataset: y")
-        if x.dtype.kind not in "fiub" or y.dtype.kind not in "fiub":
-            raise DataError(f"Dataset: x and y must be numbers, not {x.dtype} and {y.dtype}")
+        for name, values in (("x", x), ("y", y)):
+            if values.dtype.kind not in "fiub":
+                hint = labels_hint(y) if name == "y" else ""
+                raise DataError(f"Dataset: {name} must be numbers, not {values.dtype}{hint}")
         if x.ndim < 2 or x.size == 0:
             raise DataError(f"Dataset: x must be (examples, features) and not empty, got shape {x.shape}")
         if y.ndim not in (1, 2) or len(y) != len(x):
-            raise DataError(f"Dataset: y must have one row for each of {len(x)} examples, got shape {y.shape}")
+            hint = "; give y.ravel()" if y.size == len(x) else ""
+            raise DataError(f"Dataset: y must have one row for each of {len(x)} examples, got shape {y.shape}{hint}")
+        if y.shape == (len(x), 1) and y.dtype.kind in "iub":
+            y = y.ravel()
         x = np.ascontiguousarray(x.reshape(len(x), -1), np.float64 if x.dtype == np.float64 else np.float32)
         y = np.ascontiguousarray(y, np.int64 if y.ndim == 1 and y.dtype.kind in "iub" else None)
         if y.dtype.kind == "f" and y.ndim == 1:
@@ -78,7 +84,7 @@ class Dataset:
         return f"{self!r} with SHA-256 {digest.hexdigest()}"
 
     def __repr__(self) -> str:
-        kind = f"labels 0 to {self.y.max()}" if self.y.dtype.kind == "i" else f"{self.y.shape[1]} targets"
+        kind = f"labels {self.y.min()} to {self.y.max()}" if self.y.ndim == 1 else f"{self.y.shape[1]} targets"
         return f"Dataset({len(self)} examples, {self.x.shape[1]} features of {self.x.dtype}, {kind})"
 
 
