@@ -249,7 +249,8 @@ class Network(HasArrays):
         Raises
         ------
         InputError
-            If a layer is not tinynet's own: a file could not name it.
+            If a layer is not tinynet's own: a file could not name it. If a running mean is not finite, or a running
+            variance not finite or below 0: `load` would refuse it, and `calibrate` mends it.
         """
         checkpoint.save(path, self.nodes, {**self.params, **self.state}, self.dtype)
 

@@ -113,6 +113,20 @@ def test_a_network_for_which_there_is_no_room_leaves_its_history_and_its_checkpo
     assert out.read_bytes() == (trained / "net.safetensors").read_bytes()
 
 
+def test_a_network_that_no_file_can_hold_leaves_its_history(
+    idx_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(where: object, *_: object) -> None:
+        raise tn.InputError(f"{where}: batch_norm_1.running_var[0] is inf")
+
+    monkeypatch.setattr("tinynet.checkpoint.check_statistics", refuse)
+    out = tmp_path / "net.safetensors"
+    assert cli.main(["train", *SMALL, "--steps", "6", "--data", str(idx_folder), "--out", str(out)]) == 2
+    assert capsys.readouterr().err == f"tinynet train: {out}: batch_norm_1.running_var[0] is inf\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["net.csv"]
+    assert tn.History.from_csv(tmp_path / "net.csv").steps[-1] == 6
+
+
 def test_a_checkpoint_for_which_there_is_no_room_leaves_the_one_before_and_the_network(
     idx_folder: Path, tmp_path: Path, trained: Path, at_step: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
