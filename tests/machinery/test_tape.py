@@ -321,3 +321,16 @@ def test_without_one_of_numbas_private_parts_all_calls_are_plain_and_one_warning
 )
 def test_without_the_parts_of_numbas_cache_kernels_are_compiled_in_each_process(change, by_plain_calls):
     assert trained(change)[:2] == [by_plain_calls, []]
+
+
+def test_what_is_compared_is_of_one_moment_while_another_thread_writes(monkeypatch):
+    kernel, x, y, copies = kernels.activations.sigmoid_forward, np.ones(3), np.zeros(3), tape._copies
+
+    def copies_and_writes(arguments):
+        found = copies(arguments)
+        x[...] += 1
+        return found
+
+    kernel(x, y)
+    monkeypatch.setattr(tape, "_copies", copies_and_writes)
+    tape._try([(kernel, (x, y))])

@@ -211,7 +211,8 @@ def _native_calls(calls: Sequence[Call]) -> list[NativeCall | None]:
 
 def _try(calls: Sequence[Call]) -> None:
     """Replay calls on copies of their arguments; raise RuntimeError if that differs from calling them."""
-    replayed, plain = [[(kernel, _copies(arguments)) for kernel, arguments in calls] for _ in range(2)]
+    replayed = [(kernel, _copies(arguments)) for kernel, arguments in calls]
+    plain = [(kernel, _copies(arguments)) for kernel, arguments in replayed]  # another thread may write to calls'
     from tinynet.machinery import native
 
     pairs = [(call, native.native_call(*call)) for call in replayed]
