@@ -126,7 +126,7 @@ def check_data(net: Network, given: Any, loss: Loss, name: str, depth: int | Non
         least = math.log(math.e + net.outputs - 1) - 1  # of the outputs 1 at the label and 0 elsewhere
         warnings.warn(
             "the network ends in Softmax, and SoftmaxCrossEntropy takes logits: of probabilities it is never below "
-            f"{least:.4f}, and hardly learns; leave that layer out, and apply tn.Softmax().forward to predictions",
+            f"{least:.4f}, and learns slowly; leave that layer out, and apply tn.Softmax().forward to predictions",
             stacklevel=depth,
         )
     return data
