@@ -235,6 +235,13 @@ def test_hidden_files_are_no_data(idx_folder: Path, tmp_path: Path) -> None:
     assert Store(tmp_path).path(OnData(str(folder))) == Store(tmp_path).path(OnData(str(idx_folder)))
 
 
+def test_a_folder_without_data_is_refused_by_what_is_missing_in_it(tmp_path: Path) -> None:
+    with pytest.raises(tn.InputError, match=r"looked for a file named \*train-images\*idx\*, found no such file"):
+        runs.load_data(str(tmp_path))
+    with pytest.raises(tn.InputError, match="nowhere: no such folder$"):
+        runs.load_data(str(tmp_path / "nowhere"))
+
+
 def test_data_that_are_not_there_are_one_error_before_anything_is_run(tmp_path: Path) -> None:
     settings = [RunSettings(data=str(tmp_path / "nowhere"), seed=seed) for seed in range(3)]
     with pytest.raises(tn.InputError, match="nowhere: no such folder, or no IDX files in it"):

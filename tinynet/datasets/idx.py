@@ -113,14 +113,12 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 
 def data_version(folder: str | Path) -> str:
-    """Return a hash of the IDX files in a folder, by content and not by date; raise InputError if there are none."""
-    found = _files(files.as_path(folder), "*idx*")
-    if not found:
-        raise InputError(f"{folder}: no such folder, or no IDX files in it")
+    """Return a hash of the files that `idx` may read in a folder, by content and not by date; "" if there are none."""
+    found = [path for part in ("images", "labels") for path in _files(files.as_path(folder), f"*{part}*idx*")]
     digest = hashlib.sha256()
     for path in found:
         digest.update(f"{path.name} {files.sha256(path)}\n".encode())
-    return digest.hexdigest()
+    return digest.hexdigest() if found else ""
 
 
 def find(folder: Path, *parts: str) -> Path:

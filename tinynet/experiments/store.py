@@ -184,9 +184,12 @@ def shared_module(settings: Settings) -> str:
 
 
 def version_of_data(settings: Settings) -> str | None:
-    """Return a hash of what is in a run's folder of data now; None for a run without one."""
+    """Return a hash of what is in a run's folder of data now, or raise InputError; None for a run without a folder."""
     folder = getattr(settings, "data", None)
-    return None if folder is None else data_version(folder)
+    version = None if folder is None else data_version(folder)
+    if version == "":
+        raise InputError(f"{folder}: no such folder, or no IDX files in it")
+    return version
 
 
 @functools.cache
