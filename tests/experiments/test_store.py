@@ -238,7 +238,7 @@ def test_hidden_files_are_no_data(idx_folder: Path, tmp_path: Path) -> None:
 def test_a_folder_without_data_is_refused_by_what_is_missing_in_it(tmp_path: Path) -> None:
     with pytest.raises(tn.InputError, match=r"looked for a file named \*train-images\*idx\*, found no such file"):
         runs.load_data(str(tmp_path))
-    with pytest.raises(tn.InputError, match="nowhere: no such folder$"):
+    with pytest.raises(tn.InputError, match=r"nowhere: no such folder$"):
         runs.load_data(str(tmp_path / "nowhere"))
 
 
