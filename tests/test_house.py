@@ -28,8 +28,9 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"cli.parser"},
     {"cli.compare", "cli.completion", "cli.doctor", "cli.evaluate", "cli.export", "cli.listing", "cli.plot"}
     | {"cli.report", "cli.run", "cli.train"},
-    {"cli.interrupts", "cli.sweeping"},
+    {"cli.sweeping"},
     {"cli.arguments", "cli.command", "cli.output"},
+    {"cli.interrupts"},
     {"doctor", "experiments.suite"},
     {"experiments.results"},
     {"experiments.compare", "experiments.lab", "report"} | CLAIMS,

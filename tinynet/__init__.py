@@ -4,9 +4,12 @@ The whole API is on this screen; each part of it is loaded at its first use. Sta
 ``tn.mlp`` and ``tn.fit``.
 """
 
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+TYPE_CHECKING = False  # as typing's own, which takes longer to load than all that is not loaded here
 if TYPE_CHECKING:
+    from typing import Any
+
     from tinynet import datasets, initializers, probes, schedules
     from tinynet.datasets import Dataset
     from tinynet.errors import DataError, FileFormatError, InputError, ShapeError

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
-from tinynet.cli.command import INTERRUPTED, UNUSABLE
-from tinynet.cli.interrupts import Stops, later, stops
-from tinynet.errors import InputError
+from tinynet.cli.interrupts import INTERRUPTED, Stops, later, stops
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +36,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run_command(args: argparse.Namespace, given: Sequence[str], stopping: Stops) -> int:
+    import shlex
+
+    from tinynet.cli.command import UNUSABLE
     from tinynet.cli.output import one_line
+    from tinynet.errors import InputError
 
     prog = stopping.prog
     command: Callable[[argparse.Namespace], int] = args.run
@@ -76,6 +77,8 @@ def _flush(prog: str) -> int:
         # as in Python's documentation: what is left would be tried again, and told of, at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
+            from tinynet.cli.command import UNUSABLE
+
             print(f"{prog}: cannot write to standard output ({error.strerror})", file=sys.stderr)
             return UNUSABLE
     return 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from tinynet.cli.interrupts import INTERRUPTED, TERMINATED
+
 FAILED = 1
 UNUSABLE = 2  # argparse has the same
-INTERRUPTED = 128 + signal.SIGINT  # as shells count
-TERMINATED = 128 + signal.SIGTERM
 
 EXIT_CODES = f"""\
 exit codes:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tinynet.cli.arguments import add_json, add_network, path, positive, seeds, settings
-from tinynet.cli.command import INTERRUPTED, Command
+from tinynet.cli.command import Command
+from tinynet.cli.interrupts import INTERRUPTED
 from tinynet.cli.output import aligned, filled, print_json
 
 if TYPE_CHECKING:

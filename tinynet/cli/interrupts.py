@@ -7,12 +7,15 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
-from tinynet.cli.command import INTERRUPTED, TERMINATED
+TYPE_CHECKING = False  # what is imported before the signals are taken is kept short: typing is not
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
+INTERRUPTED = 128 + signal.SIGINT  # as shells count
+TERMINATED = 128 + signal.SIGTERM
 CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 SAME_SECONDS = 1.0  # a second SIGTERM within it is the first: `timeout` sends one to its child and one to the group
 AGAIN_SECONDS = 0.05

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tinynet.cli.arguments import add_json, add_network, path, positive, seed, settings
-from tinynet.cli.command import INTERRUPTED, Command
+from tinynet.cli.command import Command
+from tinynet.cli.interrupts import INTERRUPTED
 from tinynet.cli.output import one_line, print_json
 from tinynet.errors import InputError
 
