@@ -502,6 +502,12 @@ def test_of_several_values_none_is_assigned_if_one_does_not_fit(wrong):
         np.testing.assert_array_equal(net.params[name], array)
 
 
+@pytest.mark.parametrize("values", [5, [1, 2], "ab", None])
+def test_what_is_no_dict_of_arrays_is_refused(values):
+    with pytest.raises(tn.InputError, match="give a dict of them by name"):
+        tn.mlp(4, [5], 3).params.update(values)
+
+
 def test_two_arrays_may_be_exchanged():
     net = tn.Sequential([tn.Dense(3, init="he_normal"), tn.Dense(3)], inputs=3, seed=0)
     one, other = net.params["dense_1.weight"].copy(), net.params["dense_2.weight"].copy()

@@ -247,6 +247,7 @@ def test_an_array_of_another_shape_under_the_same_name_gets_a_velocity_of_its_ow
         ("lr", 0, "lr must be a positive number"),
         ("lr", "fast", "lr must be a number or a schedule"),
         ("schedule", None, "lr must be a number or a schedule"),
+        ("nesterov", np.ones(2), "nesterov must be true or false"),
     ],
 )
 def test_an_assignment_is_refused_as_in_the_constructor_and_changes_nothing(setting, value, message):
@@ -263,6 +264,9 @@ def test_an_assignment_is_refused_as_in_the_constructor_and_changes_nothing(sett
     ("params", "grads", "message"),
     [
         ({"w": np.ones(2)}, {}, "there is no gradient of w"),
+        ("x", {}, "give dicts of arrays by name"),
+        ([np.ones(2)], [np.ones(2)], "give dicts of arrays by name"),
+        ({"w": 1.0}, {"w": 1.0}, "give dicts of arrays by name"),
         ({"w": np.ones(2)}, {"w": np.ones(3)}, "w is float64 (2,), its gradient float64 (3,)"),
         ({"w": np.ones(2)}, {"w": np.ones(2, "float32")}, "w is float64 (2,), its gradient float32 (2,)"),
         ({"w": np.ones(2, int)}, {"w": np.ones(2, int)}, "be float32 or float64"),

@@ -19,7 +19,10 @@ class LiveArrays(dict[str, Array]):
 
     def update(self, *others: Any, **named: Array) -> None:
         """Assign several arrays: all of them or, if one does not fit, none."""
-        values = {name: np.array(value) for name, value in dict(*others, **named).items()}  # they may be our own
+        try:
+            values = {name: np.array(value) for name, value in dict(*others, **named).items()}  # they may be our own
+        except (TypeError, ValueError):
+            raise InputError("to assign arrays give a dict of them by name, such as {'dense_1.bias': b}") from None
         for name, value in values.items():
             if name not in self:
                 raise unknown_name("array", name, self)
@@ -73,6 +76,9 @@ def alike(a: Array, b: Array) -> bool:
 
 def check_gradients(params: Mapping[str, Array], grads: Mapping[str, Array]) -> dict[str, Array]:
     """Return the parameters' gradients, or raise ShapeError or InputError naming one that no kernel can take."""
+    for given in (params, grads):
+        if not isinstance(given, Mapping) or not all(isinstance(array, np.ndarray) for array in given.values()):
+            raise InputError("step: give dicts of arrays by name, as in optimizer.step(net.params, net.grads)")
     for name, weight in params.items():
         if name not in grads:
             raise InputError(f"there is no gradient of {name}; leave it out of the parameters, or give its gradient")

@@ -18,7 +18,7 @@ class _Coupled(Setting[Any]):
     """Momentum and nesterov, which have to suit each other."""
 
     def __set__(self, optimizer: Any, value: Any) -> None:
-        both = vars(optimizer) | {self.name: value}
+        both = vars(optimizer) | {self.name: self.check(f"SGD: {self.name}", value)}
         if both.get("nesterov") and not both["momentum"]:
             raise InputError("SGD: nesterov needs a momentum above 0")
         super().__set__(optimizer, value)
