@@ -1,6 +1,8 @@
 """The house: imports point down only, each library has one door, the core stays an afternoon's reading."""
 
 import ast
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -164,6 +166,18 @@ def test_only_known_libraries_are_imported() -> None:
 
     outside = {i.split(".")[0] for path in modules().values() for i in imported(path)}
     assert outside - set(sys.stdlib_module_names) == {"tinynet", "numpy", *LIBRARIES}
+
+
+def test_what_is_imported_is_declared() -> None:
+    """In a notebook IPython is there; all else pyproject.toml names, and what no extra brings is needed by all."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    extras = {name: {re.split(r"[^\w.-]", r)[0] for r in extras[name]} for name in extras if name != "test"}
+    declared = {re.split(r"[^\w.-]", requirement)[0] for requirement in project["dependencies"]}
+    named = {"sklearn": "scikit-learn"}
+    used = {named.get(library, library) for library in LIBRARIES} - {"IPython"} | {"numpy"}
+    assert used - declared <= set().union(*extras.values())
+    assert declared <= used, "and nothing is declared that is not used"
 
 
 def lines_of_code(path: Path) -> int:
