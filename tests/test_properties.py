@@ -71,8 +71,14 @@ class Graph:
                 yield layer, readers[0]
 
 
-def draw_graph(random: Random, *, dropout=0.0, kinks=True, eps=(1e-5, 1e-3, 0.1), dtype="float64") -> Graph:
-    """A chain with branches, joined by Add where widths agree and else by Concat; every branch leads to the output."""
+def draw_graph(
+    random: Random, *, dropout=0.0, kinks=True, eps=(1e-5, 1e-3, 0.1), dtype="float64", outputs=OUTPUTS, kinds=None
+) -> Graph:
+    """A chain with branches, joined by Add where widths agree and else by Concat; every branch leads to the output.
+
+    ``kinds`` has classes to be taken in place of tinynet's own.
+    """
+    own = {} if kinds is None else kinds
     activations = [*SMOOTH, *(KINKED if kinks else []), tn.Softmax]
     nodes, widths, places = [tn.Input(INPUTS)], [INPUTS], []
 
@@ -83,11 +89,18 @@ def draw_graph(random: Random, *, dropout=0.0, kinks=True, eps=(1e-5, 1e-3, 0.1)
         return len(places)
 
     def dense(units):
-        return tn.Dense(units, bias=random.random() < 0.5, init=random.choice(["he_normal", "glorot_uniform"]))
+        return own.get(tn.Dense, tn.Dense)(
+            units, bias=random.random() < 0.5, init=random.choice(["he_normal", "glorot_uniform"])
+        )
 
     def norm():
         kind = random.choice([tn.BatchNorm, tn.BatchNorm, tn.LayerNorm])
-        return kind(eps=random.choice(eps)) if kind is tn.LayerNorm else kind(eps=random.choice(eps), decay=0.8)
+        decay = {} if kind is tn.LayerNorm else {"decay": 0.8}
+        return own.get(kind, kind)(eps=random.choice(eps), **decay)
+
+    def activation():
+        kind = random.choice(activations)
+        return own.get(kind, kind)()
 
     for _ in range(random.randint(1, 5)):
         place = random.choice([len(places), len(places), random.randint(0, len(places))])  # mostly the last
@@ -96,19 +109,19 @@ def draw_graph(random: Random, *, dropout=0.0, kinks=True, eps=(1e-5, 1e-3, 0.1)
             place = add(dense(random.randint(3, 5)), place)
             if random.random() < 0.7:
                 place = add(norm(), place)
-            place = add(random.choice(activations)(), place)
+            place = add(activation(), place)
             if dropout:
                 add(tn.Dropout(dropout), place)
         elif step == "norm":
             add(norm(), place)
         elif step == "activation":
-            add(random.choice(activations)(), place)
+            add(activation(), place)
         else:
             others = [k for k, width in enumerate(widths) if step == "concat" or width == widths[place]]
             add(tn.Add() if step == "add" else tn.Concat(), place, *random.choices(others, k=random.randint(1, 2)))
     read = {k for _, reads in places for k in reads}
     ends = [k for k in range(len(nodes)) if k not in read]
-    add(dense(OUTPUTS), add(tn.Concat(), *ends) if len(ends) > 1 else ends[0])
+    add(dense(outputs), add(tn.Concat(), *ends) if len(ends) > 1 else ends[0])
     return Graph(tn.Network(nodes[0], nodes[-1], seed=random.randint(0, 999), dtype=dtype), places)
 
 

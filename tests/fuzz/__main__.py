@@ -28,6 +28,7 @@ TESTED = {  # what is promised, and the test files that hold it to that
     "files from elsewhere": ["test_fuzz.py", "test_files.py", "datasets/test_idx.py", "test_history.py"],
     "numbers": ["test_numbers.py"],
     "properties": ["test_properties.py"],
+    "random programs against plain NumPy": ["differential/test_differential.py"],
     "processes and threads": ["test_processes.py"],
     "downloads": ["datasets/test_download.py"],
     "soak": ["test_soak.py"],
