@@ -115,8 +115,8 @@ def test_an_exchange_that_is_interrupted_is_made_anew(monkeypatch):
         noted(np.negative, source, two),
         noted(kernels.merge.copy, source, three),
     ]
-    replayed, x, read = Tape(calls, source), rows(1), tape._Program.read
-    replayed.replay(rows(2))
+    replayed, x, before, read = Tape(calls, source), rows(1), rows(2), tape._Program.read
+    replayed.replay(before)
     programs = [part for part in replayed._parts if isinstance(part, tape._Program)]
     assert len(programs) == 2
 
@@ -129,10 +129,10 @@ def test_an_exchange_that_is_interrupted_is_made_anew(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         replayed.replay(x)
     monkeypatch.undo()
-    for after in (x, None):
+    for after in (before, x, None):
         replayed.replay(after)
         for out in (one, -two, three):
-            np.testing.assert_array_equal(out, source if after is None else x)
+            np.testing.assert_array_equal(out, source if after is None else after)
 
 
 # -- arguments ------------------------------------------------------------------------------------------------------
