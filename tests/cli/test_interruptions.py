@@ -289,10 +289,17 @@ def swallow():
     except BaseException:
         pass
 
+def turn():
+    try:
+        come()
+    except BaseException:
+        raise ImportError("failed to import") from None
+
 ways = {
     "called by C": ctypes.CFUNCTYPE(None)(come),  # as LLVM calls Numba while a kernel is loaded
     "caught": swallow,  # as by a bare except
     "in exec": lambda: exec("come()", {"come": come}),
+    "turned": turn,
 }
 
 class Bar(training.Callback):
@@ -306,7 +313,7 @@ class Bar(training.Callback):
     def close(self):
         pass
 
-training._Bar = Bar
+training.StepBar = Bar
 sys.exit(cli.main())
 """
 
@@ -342,6 +349,13 @@ def test_a_training_ends_wherever_the_signal_comes(
     assert (done.returncode, done.stderr) == (CODES[by], "")
     steps = 31 if how == "in exec" else 32
     assert done.stdout == f"{steps} steps (interrupted)\nnetwork: {out}, history: {out}.csv\n"
+
+
+@pytest.mark.slow
+def test_an_interruption_that_became_another_error_is_one_all_the_same(idx_folder: Path, tmp_path: Path) -> None:
+    endless = ["--steps", 10_000_000, "--data", idx_folder, "--out", tmp_path / "net"]
+    done = program(TRAINING, int(signal.SIGINT), "turned", "train", *SMALL, *endless)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "tinynet train: interrupted\n")
 
 
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path) -> None:

@@ -62,6 +62,11 @@ def _run_command(args: argparse.Namespace, given: Sequence[str], stopping: Stops
     except KeyboardInterrupt:
         print(f"{prog}: interrupted", file=sys.stderr)
         return INTERRUPTED
+    except Exception:
+        if not stopping.came:
+            raise
+        print(f"{prog}: interrupted", file=sys.stderr)  # what was raised has become another error on its way
+        return INTERRUPTED
     else:
         return _flush(prog) or code
     print(f"{prog}: {message}", file=sys.stderr)

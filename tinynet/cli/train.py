@@ -69,6 +69,8 @@ def _train(args: argparse.Namespace) -> int:
     net, optimizer, history, go = _resumed(args) if args.resume else _new(args)
     files.writable_folder(args.out.parent)
     code, unwritten = 0, []
+    from tinynet.kernels import merge as merge  # with Numba: what is raised into that import becomes another error
+
     args.stopping.work()
     try:
         go(callbacks=[_ending(args.stopping)])
