@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
-from tests.differential.own_layers import FACTORS, SCALED, Moving
+from tests.differential.own_layers import FACTORS, Moving
 from tests.differential.training import predict, step
 from tests.differential.world import OPTIMIZER_SETTINGS, RATES, SETTINGS, WIDTH, World, WrongError, bits, refused
 
@@ -261,18 +261,11 @@ def own_python(world: World, random: Random) -> None:
         original = layer.forward
         world.say(f"{place.name}.forward = its own, times a number")
         layer.forward = lambda *xs, training=False: FACTORS["instance"] * original(*xs, training=training)
-        former = place.forward_factor
-        place.forward_factor = lambda: FACTORS["instance"] * former()
-        world.replaced = place.name
+        world.see_own_forwards()
     elif which == "back" and world.replaced is not None:
         world.say(f"del {world.replaced}.forward")
-        layer = world.net.layers[world.replaced]
-        del layer.forward
-        for place in world.places:
-            if place.name == world.replaced:
-                scaled = isinstance(layer, tuple(SCALED.values()))
-                place.forward_factor = (lambda: FACTORS["subclass"]) if scaled else (lambda: 1.0)
-        world.replaced = None
+        del world.net.layers[world.replaced].forward
+        world.see_own_forwards()
     elif which != "back":
         FACTORS[which] = random.choice([0.5, 0.75, 1.25])
         world.say(f"its number for a {which} is {FACTORS[which]}")

@@ -178,7 +178,6 @@ def interrupt(world: World, random: Random) -> None:
     before = copy.deepcopy(
         (world.model.params, world.model.state, {n: world.net.layers[n].rng for n in world.model.rngs})
     )
-    settings = {place.name: dict(place.settings) for place in world.places}
     at = At(k, _interrupt)
     try:
         with at:
@@ -187,17 +186,14 @@ def interrupt(world: World, random: Random) -> None:
     except KeyboardInterrupt:
         world.say(f"interrupted in {at.where}")
     for place in world.places:  # a setting is the one of before, or the new one
-        for key in SETTINGS.get(place.kind, {}):
-            if isinstance(place.settings, Moving):
-                continue
-            found = getattr(world.net.layers[place.name], key)
-            if found in (place.settings[key], settings[place.name][key]) or name == "assign_to_layer":
-                place.settings[key] = found
-    for key in OPTIMIZER_SETTINGS.keys() - {"lr"} if name == "assign_to_optimizer" else ():
+        for key in () if isinstance(place.settings, Moving) else SETTINGS.get(place.kind, ()):
+            place.settings[key] = getattr(world.net.layers[place.name], key)
+            if type(place.settings[key]) is not float:
+                raise WrongError(f"{place.name}.{key} is {place.settings[key]!r}")
+    world.see_own_forwards()
+    for key in OPTIMIZER_SETTINGS.keys() - {"lr"}:
         world.descent.settings[key] = getattr(world.optimizer, key)
-    if name == "assign_to_optimizer":
-        world.optimizer.lr = 0.1
-        world.descent.settings["lr"] = 0.1
+    world.optimizer.lr = world.descent.settings["lr"] = 0.1
     if restore:
         params, state, rngs = before
         world.net.params.update(params)

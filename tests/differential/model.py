@@ -35,6 +35,8 @@ KINDS = {  # a layer's class, and the first part of its name in a network
 }
 SELU = 1.6732632423543772, 1.0507009873554805
 
+FACTORS = {"subclass": 1.0, "instance": 1.0, "property": 1.0}  # what Python of the user's own reads at every step
+
 
 @dataclass
 class Place:
@@ -43,9 +45,15 @@ class Place:
     kind: str
     reads: tuple[int, ...]
     settings: dict[str, Any] = field(default_factory=dict)
-    forward_factor: Callable[[], float] = lambda: 1.0  # a subclass, or a forward of the instance's own, multiplies y
-    backward_factor: Callable[[], float] = lambda: 1.0  # and the subclass dy
     name: str = ""
+    subclass: bool = False  # of a user's own, which multiplies y, and dy
+    own_forward: bool = False  # assigned to the layer, which multiplies y
+
+    def forward_factor(self) -> float:
+        return (FACTORS["subclass"] if self.subclass else 1.0) * (FACTORS["instance"] if self.own_forward else 1.0)
+
+    def backward_factor(self) -> float:
+        return FACTORS["subclass"] if self.subclass else 1.0
 
 
 @dataclass

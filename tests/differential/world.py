@@ -69,7 +69,7 @@ def place_of(layer: tn.Layer, reads: tuple[int, ...]) -> Place:
     settings = {name: getattr(layer, name) for name in SETTINGS.get(kind, {})}
     place = Place(kind, reads, settings)
     if isinstance(layer, tuple(SCALED.values())):
-        place.forward_factor = place.backward_factor = lambda: FACTORS["subclass"]
+        place.subclass = True
     return place
 
 
@@ -219,6 +219,14 @@ class World:
         else:
             found = {name: v for name, v in self.optimizer.velocity.items() if name in self.descent.velocity}
         self.descent.velocity = {name: v.astype(float) for name, v in found.items()}
+
+    def see_own_forwards(self) -> None:
+        """Note which layer has a forward that was assigned to it."""
+        self.replaced = None
+        for place in self.places:
+            place.own_forward = "forward" in vars(self.net.layers[place.name])
+            if place.own_forward:
+                self.replaced = place.name
 
     def take_streams(self) -> None:
         self.model.rngs = {name: copy.deepcopy(self.net.layers[name].rng) for name in self.model.rngs}
