@@ -110,7 +110,7 @@ def _batches(examples: int, size: int, seed: int) -> Iterator[Any]:
 
 
 def resume(world: World, random: Random) -> None:
-    """GrownError a run in its middle and go on from its checkpoint; compare with a run that was never stopped."""
+    """Stop a run in its middle and go on from its checkpoint; compare with a run that was never stopped."""
     if world.own_kinds or world.replaced is not None:
         return
     net, model, path = world.net, world.model, world.path("run.safetensors")
