@@ -220,7 +220,7 @@ def handle(world: World, random: Random) -> None:
     def predict_now() -> None:
         net, model = world.net, world.model
         arrays = {role: {n: a.astype(float) for n, a in getattr(net, role).items()} for role in ("params", "state")}
-        y, before = net.forward(x), (model.size, model.nearest_kink)
+        y, before = net.forward(x), model.size
         settings = [place.settings for place in world.places]
         for place in world.places:  # which the other operation may be about to change
             place.settings = {key: getattr(net.layers[place.name], key) for key in place.settings}
@@ -228,7 +228,7 @@ def handle(world: World, random: Random) -> None:
         for place, own in zip(world.places, settings, strict=True):
             place.settings = own
         found.append((y, expected, model.size))
-        model.size, model.nearest_kink = before
+        model.size = before
 
     at = At(k, predict_now)
     with at:

@@ -93,7 +93,7 @@ class Model:
         self.grads: dict[str, Array] = {}
         self.pending: Forward | None = None
         self.size = 0.0  # the largest number of the last pass: rounding is in proportion to it
-        self.nearest_kink = math.inf  # of the last pass, in proportion to the largest number there
+        self.nearest_kink = math.inf  # of the last training forward, in proportion to the largest number there
 
     @property
     def has_batch_norm(self) -> bool:
@@ -105,7 +105,6 @@ class Model:
         """Return the output; other arrays than the model's own may be given."""
         params, state = self.params if params is None else params, self.state if state is None else state
         values, kept = [np.array(x, float)], []
-        self.nearest_kink = math.inf
         for place in self.places:
             inputs = [values[k] for k in place.reads]
             y, needed = self._one(place, inputs, params, state, training)
@@ -114,6 +113,7 @@ class Model:
         self.size = max(np.abs(value).max() for value in values)
         if training:
             self.pending = Forward(values, kept, len(x))
+            self.nearest_kink = min((needed.get("kink", math.inf) for needed in kept), default=math.inf)
         return values[-1]
 
     def alone(self, place: Place, inputs: list[Array], *, training: bool) -> Array:
@@ -159,11 +159,11 @@ class Model:
                 return np.concatenate(inputs, axis=1), {}
             case "Softmax":
                 return reference.softmax_forward(x), {}
-        if place.kind in ("ReLU", "LeakyReLU", "ELU", "SELU"):
-            size = np.abs(x).max()
-            self.nearest_kink = min(self.nearest_kink, np.abs(x).min() / size if size else 0.0)
         y = self._activation(place, x)
-        return y, {"y": y}
+        if place.kind not in ("ReLU", "LeakyReLU", "ELU", "SELU"):
+            return y, {}
+        size = np.abs(x).max()
+        return y, {"y": y, "kink": np.abs(x).min() / size if size else 0.0}
 
     def _activation(self, place: Place, x: Array) -> Array:
         match place.kind:

@@ -131,19 +131,6 @@ def _in_time(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def quietly(operation: Callable[[World, Random], Any]) -> Callable[[World, Random], Any]:
-    """As the operation, which may not forget what backward needs."""
-
-    def run(world: World, random: Random) -> Any:
-        pending, nearest = world.model.pending, world.model.nearest_kink
-        found = operation(world, random)
-        if world.model.pending is pending or operation in (predict, many_sizes, calibrate):
-            world.model.pending, world.model.nearest_kink = pending, nearest
-        return found
-
-    return run
-
-
 OPERATIONS: dict[str, tuple[Operation, float]] = {
     "step": (step, 6),
     "fit": (fit, 3),
@@ -175,25 +162,25 @@ OPERATIONS: dict[str, tuple[Operation, float]] = {
 
 
 BETWEEN: dict[str, tuple[Operation, float]] = {  # forward and backward
-    "predict": (quietly(predict), 4),
+    "predict": (predict, 4),
     "assign_to_layer": (assign_to_layer, 3),
     "assign_to_optimizer": (assign_to_optimizer, 1),
     "change_arrays": (change_arrays, 2),
-    "calibrate": (quietly(calibrate), 1),
+    "calibrate": (calibrate, 1),
     "refuse": (refuse, 1),
     "refuse_training": (refuse_training, 2),
     "forward_again": (forward_again, 2),
-    "layer_alone": (quietly(lambda world, random: layer_alone(world, random, training=False)), 1),
+    "layer_alone": (lambda world, random: layer_alone(world, random, training=False), 1),
     "own_python": (own_python, 0.5),
-    "many_sizes": (quietly(many_sizes), 0.3),
+    "many_sizes": (many_sizes, 0.3),
 }
 
 
 BETWEEN_STEPS: dict[str, tuple[Operation, float]] = {  # of fit, in a callback
-    "predict": (quietly(predict), 1),
+    "predict": (predict, 1),
     "assign_to_layer": (assign_to_layer, 1),
     "assign_to_optimizer": (assign_to_optimizer, 1),
     "change_arrays": (change_arrays, 1),
-    "calibrate": (quietly(calibrate), 1),
+    "calibrate": (calibrate, 1),
     "own_python": (own_python, 1),
 }

@@ -68,19 +68,27 @@ def training_forward(world: World, random: Random) -> tuple[Any, Any]:
         x = world.input(random, world.rows(random, training=True))
         what = f"{len(x)} rows"
         world.hold(x, "a training input")
+    if not own and random.random() < 0.1:
+        written = world.net.input_array(len(x))
+        written[...] = x
+        what, x, own = f"{what} written where the network reads them", written, ("the network's", written)
     world.say(f"train on {what}")
     expected = world.model.forward(x, training=True)
     y = world.net.forward(x, training=True)
     world.close_to("a training output", y, expected, world.model.size)
     world.hold(y, "a training output that was handed out")
+    if random.random() < 0.1:
+        inside = world.model.pending.values[1:] if world.model.pending else []
+        for (name, value), right in zip(world.net.values.items(), inside, strict=True):
+            world.close_to(f"net.values[{name!r}]", value, right, world.model.size)
     if random.random() < 0.1 and x.flags.writeable and not own:
         world.held = [each for each in world.held if each[0] is not x]
         x[...] = 0.0  # the caller's again
     return y, expected
 
 
-def forward_and_backward(world: World, random: Random) -> bool:
-    """Compare a batch's output and gradients; return whether they could be."""
+def forward_and_backward(world: World, random: Random) -> None:
+    """Compare a batch's output and gradients."""
     net, model = world.net, world.model
     y, expected = training_forward(world, random)
     if random.random() < 0.4:
@@ -112,11 +120,10 @@ def forward_and_backward(world: World, random: Random) -> bool:
         if world.dtype == "float32" and model.nearest_kink < NEAR_A_KINK:
             world.not_compared += 1
             model.grads = {name: g.astype(float) for name, g in net.grads.items()}
-            return False
+            return
         if dx is not None:
             world.close_to("d loss / dx", dx, dx_expected, model.size)
         compare_gradients(world, f"in backward {again + 1}")
-    return True
 
 
 def compare_gradients(world: World, when: str) -> None:
