@@ -61,7 +61,7 @@ def edited(function: Any, owner: Any, old: str, new: str) -> Any:
 MUTATIONS = [
     Mutation(
         "what was recorded is not forgotten when a setting is assigned",
-        ((Recorded, "__setattr__", 'name != "kept" and ', 'name in ("forward", "backward") and '),),
+        ((Recorded, "_forget", "self.recorder is not None", "False"),),
     ),
     Mutation(
         "a replay reads the batch that was there when it was recorded",

@@ -621,3 +621,21 @@ def test_a_step_may_be_interrupted_at_any_instruction(recorded):
                 assert_same(*(step(net, rows, k, o) for net, o in zip((ours, plain), optimizers, strict=True)))
                 assert_same(*(step(net, rows, k, training=False) for net in (ours, plain)))
     assert n > 300
+
+
+def test_an_assignment_may_be_interrupted_at_any_instruction():
+    n, assigned = 0, False
+    while not assigned:
+        n += 1
+        net, plain = chain(), by_layers(chain())
+        for k in range(3):
+            step(net, 5, k)
+        with InterruptedAt(n):
+            net.layers["batch_norm_1"].eps = 0.5
+            assigned = True
+        plain.params.update(net.params)
+        plain.state.update(net.state)
+        plain.layers["batch_norm_1"].eps = net.layers["batch_norm_1"].eps  # the old one or the new one
+        for k in range(2):
+            assert_same(step(net, 5, k), step(plain, 5, k))
+    assert n > 10

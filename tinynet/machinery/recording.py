@@ -171,11 +171,18 @@ class Recorded:
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; what was recorded with the old one is forgotten."""
+        if name != "kept":
+            self._forget()
         super().__setattr__(name, value)
-        if name != "kept" and self.recorder is not None:
-            self.recorder.forget()
+        if name != "kept":
+            self._forget()
 
     def __delattr__(self, name: str) -> None:
+        self._forget()
         super().__delattr__(name)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Forget before, since Ctrl-C may come between, and after, since another thread may record meanwhile."""
         if self.recorder is not None:
             self.recorder.forget()
