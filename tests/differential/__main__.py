@@ -63,6 +63,7 @@ def run(seeds: range) -> Tally:
         try:
             world = program.run()
         except Exception:
+            traceback.print_exc(limit=-6)  # now: what threads do may not come again
             tally.failed.append(seed)
             continue
         tally.operations.update(name for name, _ in program.operations)

@@ -140,7 +140,7 @@ class Layer(Recorded, HasArrays):
         InputError
             If a method was assigned to the layer: it would be the copy's too, and work on this one.
         """
-        if own := [name for name in vars(self) if callable(getattr(type(self), name, None))]:
+        if own := [name for name in list(vars(self)) if callable(getattr(type(self), name, None))]:
             raise InputError(f"{self.name}: its own {own[0]} works on it, not on a copy; define it in a subclass")
         other = copy.copy(self)
         live = {role: getattr(self, role) for role in ("params", "grads", "state")}

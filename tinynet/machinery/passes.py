@@ -161,7 +161,7 @@ def _replayable(layers: Sequence[Any], known: Known) -> bool:
     if known.kinds is None:
         kinds = tuple({type(layer) for layer in layers})
         # a method of the instance's own, assigned to it, hides its class's
-        own = any(callable(getattr(type(layer), name, None)) for layer in layers for name in vars(layer))
+        own = any(callable(getattr(type(layer), name, None)) for layer in layers for name in list(vars(layer)))
         able = not own and all(layer.replayable for layer in layers)
         known.kinds, known.promises = (kinds, tuple(kind.methods for kind in kinds)) if able else ((), None)
     return tuple(map(METHODS, known.kinds)) == known.promises
