@@ -1,4 +1,4 @@
-"""Part: matrix products on one thread and on all, by size: why `tinynet.machinery.blas` takes one."""
+"""Part: matrix products on one thread and on all, by size: what `tinynet.machinery.pace` decides about."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ TITLE = "One thread or all"
 NOTE = (
     "The three products of one dense layer, forward and backward, float32, one after the other; the size is batch x "
     "inputs x units. This is what all threads gain alone and on an idle machine. Where another process keeps a core "
-    "busy, the threads wait, in circles, for the one that has to share its core: two then take longer than one, at "
-    "every size here. So tinynet takes one, unless somebody chose the number of threads; for a wide network on an "
-    "idle machine `OPENBLAS_NUM_THREADS` is worth setting."
+    "busy, the threads wait, in circles, for the one that has to share its core, and take longer than one. So tinynet "
+    "takes one, unless somebody chose the number of threads, and tries all now and then: for products of more than "
+    "4 Mi multiplications whose bits do not depend on it, as long as the step takes less time (`machinery/pace.py`)."
 )
 SHAPES = ((60, 100, 100), (60, 200, 200), (60, 784, 100), (128, 256, 256), (256, 512, 512), (256, 1024, 1024))
 ONE, ALL = "one thread", "all threads"

@@ -69,7 +69,8 @@ HOUSE = [  # from the top floor to the ground; files on one floor do not import 
     {"machinery.recording"},
     {"machinery.tape"},
     {"machinery.native"},
-    {"machinery.blas", "machinery.cache", "settings"},
+    {"machinery.blas"},
+    {"machinery.cache", "machinery.pace", "settings"},
     {"errors", "text", "typing", "experiments.__init__", "machinery.__init__"},
 ]
 FLOOR = {name: -k for k, floor in enumerate(HOUSE) for name in floor}

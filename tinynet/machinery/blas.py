@@ -5,14 +5,15 @@ address. Where none is found (Accelerate, or a BLAS that threadpoolctl does not 
 
 Products run on one thread, unless someone chose the number of threads: in the environment, or with threadpoolctl.
 OpenBLAS gives each of its threads a fixed share and has them wait for each other by turning in circles, so that where
-another process keeps a core busy, all wait for the thread that has to share it. The benchmark of threads
-(``python -m benchmarks``) measures what that costs and what it would gain.
+another process keeps a core busy, all wait for the thread that has to share it. Only large products may take all
+threads, where that gives the same bits, and as long as it takes less time: see `tinynet.machinery.pace`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import importlib.util
 import operator
 import os
@@ -26,8 +27,11 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from tinynet.machinery.pace import Pace
 from tinynet.typing import Array
 
+SMALL = 2**22
+"""Multiplications (batch x inputs x units) up to which a product is left to one thread."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXTRA = "scipy_openblas32"  # what the extra tinynet-lab[blas] installs
 # OpenBLAS's kernel sets by what they need of the processor, the first of each kind in all its wheels
@@ -88,12 +92,48 @@ def matmul(a: Array, b: Array, out: Array) -> None:
     if found is None or out.size == 0:
         np.matmul(a, b, out=out)
         return
-    multiply = partial(found.gemm[out.dtype.name], *gemm_arguments(a, b, out))
-    if found.chosen_by_itself():
-        one, all_ = (partial(found.set_threads, number) for number in (1, found.threads))
-        found.alone((STEERING.acquire, one, multiply, all_, STEERING.release))
-    else:
+    arguments = gemm_arguments(a, b, out)
+    multiply = partial(found.gemm[out.dtype.name], *arguments)
+    if not found.chosen_by_itself():
         multiply()
+        return
+    pace = _pace(out.dtype.name, *arguments[1:6]) if is_large(a, out) else None
+    one, all_ = (partial(found.set_threads, number) for number in (1, found.threads))
+    first = all_ if pace is not None and pace.all else one
+    work = partial(found.alone, (STEERING.acquire, first, multiply, all_, STEERING.release))
+    work() if pace is None else pace.timed(work)
+
+
+def is_large(a: Array, out: Array) -> bool:
+    """Tell whether all threads may be worth it for the product of ``a`` with something that gives ``out``."""
+    return bool(out.size * a.shape[1] > SMALL)
+
+
+@functools.lru_cache(256)
+def _pace(dtype: str, a_order: int, b_order: int, m: int, n: int, k: int) -> Pace:
+    """Return how products of this kind and size go, of those that Python calls."""
+    return Pace(partial(same_bits, dtype, a_order, b_order, m, n, k))
+
+
+@functools.lru_cache(256)
+def same_bits(dtype: str, a_order: int, b_order: int, m: int, n: int, k: int) -> bool:
+    """Tell whether a product is the same to the last bit on one thread and on all: tried once, on random numbers.
+
+    The order of a sum hangs on the sizes, not on the numbers, and for most sizes not on the threads either.
+    """
+    found = library()
+    if found is None or found.threads == 1:
+        return False
+    rng, outs = np.random.default_rng(0), (np.empty((m, n), dtype), np.empty((m, n), dtype))
+    a, b = (
+        rng.standard_normal(shape, dtype) if order == AS_IT_IS else rng.standard_normal(shape[::-1], dtype).T  # type: ignore[call-overload]
+        for order, shape in ((a_order, (m, k)), (b_order, (k, n)))
+    )
+    all_ = partial(found.set_threads, found.threads)
+    for number, out in zip((1, found.threads), outs, strict=True):
+        multiply = partial(found.gemm[dtype], *gemm_arguments(a, b, out))
+        found.alone((STEERING.acquire, partial(found.set_threads, number), multiply, all_, STEERING.release))
+    return np.array_equal(outs[0], outs[1])
 
 
 def gemm_arguments(a: Array, b: Array, out: Array) -> tuple[Any, ...]:

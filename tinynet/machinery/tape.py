@@ -30,6 +30,7 @@ import numba
 import numpy as np
 
 from tinynet.machinery import blas
+from tinynet.machinery.pace import Pace
 from tinynet.typing import Array, Call
 
 if TYPE_CHECKING:
@@ -135,26 +136,59 @@ class _Program:
             words += one.words
         self.words = np.array(words, np.int64)
         self.reading, self.offsets = (np.array([pair[k] for pair in reading], np.intp) for k in range(2))
-        self.steps = native.steps(natives, _place(self.words))
-        inner = self.steps[1:-1] if self.library else self.steps
-        self.replay, whole = (partial(native.replayer(), _place(steps), len(steps)) for steps in (inner, self.steps))
-        self.steered = blas.STEERING.acquire, whole, blas.STEERING.release
+        self.steps, self._replayer = native.steps(natives, _place(self.words)), native.replayer()
+        steered = self.library is not None
+        self.replay = self._replays(self.steps[1:-1] if steered else self.steps)
+        self.steered = blas.STEERING.acquire, self._replays(self.steps), blas.STEERING.release
+        large = steered and any(
+            kernel is blas.matmul and blas.is_large(args[0], args[2]) for kernel, args in self.calls
+        )
+        self.pace = Pace(self._on_all_threads) if large else None
+
+    def _replays(self, steps: Array) -> Callable[[], int]:
+        return partial(self._replayer, _place(steps), len(steps))
+
+    def _on_all_threads(self) -> bool:
+        """Make the steps that have large products on all threads; tell whether there are any of the same bits."""
+        one, *steps, all_ = self.steps.tolist()
+        rows, now = [one], one
+        for (kernel, arguments), step in zip(self.calls, steps, strict=True):
+            wanted = all_ if kernel is blas.matmul and _any_threads(*arguments) else one
+            rows += [step] if wanted is now else [wanted, step]
+            now = wanted
+        self.all_steps = np.array([*rows, all_], np.int64)
+        self.on_all = blas.STEERING.acquire, self._replays(self.all_steps), blas.STEERING.release
+        return len(rows) > len(steps) + 1
 
     def read(self, source: Array) -> None:
         """Have the calls read this source."""
         self.words[self.reading] = self.offsets + _place(source)
 
     def run(self, source: Array | None) -> None:
-        if self.library and self.library.chosen_by_itself():
-            done = self.library.alone(self.steered)[1] - 1
-            if done < len(self.calls):
-                self.library.set_threads(self.library.threads)
-        else:
+        if self.library is None or not self.library.chosen_by_itself():
             done = self.replay()
+        else:
+            done = self._run_steered(self.library)
         if done < len(self.calls):  # that kernel raised an exception: in Python it says which
             kernel, arguments = self.calls[done]
             kernel(*arguments)
             raise RuntimeError(f"{kernel.__name__} failed when it was replayed")
+
+    def _run_steered(self, library: blas.Library) -> int:
+        """Replay with the number of threads set on the way and set back; return how many calls came to their end."""
+        on_all = self.pace is not None and self.pace.all
+        rows, steered = (self.all_steps, self.on_all) if on_all else (self.steps, self.steered)
+        work = partial(library.alone, steered)
+        done = (work() if self.pace is None else self.pace.timed(work))[1]
+        if done == len(rows):
+            return len(self.calls)
+        library.set_threads(library.threads)
+        return int(np.count_nonzero(rows[:done, 1] != rows[0, 1]))  # the other rows set the number of threads
+
+
+def _any_threads(a: Array, b: Array, out: Array) -> bool:
+    """Tell whether a product is large, and the same to the last bit on one thread and on all."""
+    return blas.is_large(a, out) and blas.same_bits(out.dtype.name, *blas.gemm_arguments(a, b, out)[1:6])
 
 
 def _nothing() -> None:

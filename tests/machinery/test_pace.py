@@ -1,0 +1,98 @@
+"""One thread or all: what is faster at the moment is what is done most, and a wrong guess costs little."""
+
+import random
+
+import numpy as np
+import pytest
+
+import tinynet as tn
+from tinynet.machinery import blas, pace
+from tinynet.machinery.pace import Pace
+
+ONE = 1.0  # the time on one thread
+
+needs_threads = pytest.mark.skipif(
+    blas.library() is None or not blas.library().chosen_by_itself(), reason="no BLAS whose number of threads can be set"
+)
+
+
+def mean_time(steps, on_all, *, noise=0.02, allowed=True):
+    """The mean time of a step, over that on one thread, where all threads take on_all(step)."""
+    one, rng, total = Pace(lambda: allowed), random.Random(0), 0.0
+    for step in range(steps):
+        seconds = (on_all(step) if one.all else ONE) * (1 + noise * abs(rng.gauss(0, 1)))
+        one.learn(seconds)
+        total += seconds
+    return total / steps
+
+
+@pytest.mark.parametrize("gain", [0.55, 0.8])
+def test_on_an_idle_machine_nearly_all_steps_take_all_threads(gain):
+    assert mean_time(5000, lambda step: gain) < gain + 0.03
+
+
+@pytest.mark.parametrize("cost", [1.0, 1.5, 4.0, 20.0])
+def test_where_all_threads_are_slower_trying_them_costs_little(cost):
+    assert mean_time(1000, lambda step: cost) < 1.15
+    assert mean_time(20_000, lambda step: cost) < 1.05
+
+
+def test_where_they_are_faster_in_most_steps_and_twenty_times_slower_in_some_it_stays_with_one():
+    rng = random.Random(1)
+    assert mean_time(20_000, lambda step: 20.0 if rng.random() < 0.2 else 0.55) < 1.15
+
+
+def test_it_changes_its_mind_when_the_machine_gets_busy_and_when_it_gets_idle():
+    def busy(step):
+        return 20.0 if 5000 <= step < 10_000 else 0.55
+
+    assert mean_time(5000, busy) < 0.6
+    assert mean_time(10_000, busy) - mean_time(5000, busy) / 2 < 1.15 / 2
+    assert mean_time(30_000, busy) < (25_000 * 0.65 + 5000 * 1.15) / 30_000
+
+
+def test_work_that_all_threads_do_to_other_bits_stays_on_one():
+    one, asked = Pace(lambda: bool(asked.append(1))), []
+    for _ in range(2 * pace.MOST):
+        one.learn(ONE)
+        assert not one.all
+    assert len(asked) <= 3
+
+
+@needs_threads
+@pytest.mark.parametrize("order", ["as it is", "transposed"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("m", "k", "n"), [(60, 784, 100), (784, 60, 100), (256, 300, 256), (512, 1024, 128)])
+def test_what_is_said_to_give_the_same_bits_does_so_for_other_numbers(m, k, n, dtype, order):
+    rng, found = np.random.default_rng(1), blas.library()
+    a = rng.normal(size=(m, k)) if order == "as it is" else rng.normal(size=(k, m)).T
+    a, b = np.asarray(a, dtype), rng.normal(size=(k, n)).astype(dtype)
+    outs = [np.empty((m, n), dtype) for _ in range(2)]
+    for number, out in zip((1, found.threads), outs, strict=True):
+        try:
+            found.set_threads(number)
+            found.gemm[dtype](*blas.gemm_arguments(a, b, out))
+        finally:
+            found.set_threads(found.threads)
+    assert blas.same_bits(dtype, *blas.gemm_arguments(a, b, outs[0])[1:6]) == np.array_equal(*outs)
+
+
+@needs_threads
+def test_a_step_gives_the_same_bits_whatever_the_pace(monkeypatch):
+    def trained(always):
+        monkeypatch.setattr(Pace, "learn", lambda self, seconds: setattr(self, "all", always and self.allowed()))
+        blas._pace.cache_clear()
+        net, optimizer = tn.mlp(300, [256, 256], 256, norm="batch", seed=0), tn.SGD(0.1, momentum=0.9)
+        rng = np.random.default_rng(0)
+        for _ in range(5):
+            x, dy = (rng.normal(size=(256, width)).astype("float32") for width in (300, 256))
+            net.forward(x, training=True)
+            net.backward(dy)
+            optimizer.step(net.params, net.grads)
+        programs = [part for p in net._passes.recorder.known.training.values() for part in p.tape._parts]
+        assert any(getattr(part, "pace", None) for part in programs)
+        return [array.tobytes() for array in (net.params | net.state).values()]
+
+    assert trained(always=True) == trained(always=False)
+    blas._pace.cache_clear()
+    assert blas.library().get_threads() == blas.library().threads

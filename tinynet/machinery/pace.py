@@ -1,0 +1,64 @@
+"""One thread or all: decided from how long a piece of work took each way, and never for good."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+T = TypeVar("T")
+
+FIRST, MOST = 16, 4096  # how many times it is done on one thread before all are tried: at first, and at most
+LESS = 0.95  # of the time of one thread: what all must take to stay
+
+
+@dataclass
+class Pace:
+    """Whether a piece of work that is done again and again takes less time on all threads, at this moment.
+
+    On an idle machine it does. Where another process keeps a core busy, all threads wait for the one that shares it,
+    and it takes up to twenty times as long. So one thread is the rule, and all are tried now and then. They stay as
+    long as they take less time each time; the first time that they do not, one thread has its turn again, twice as
+    often as before.
+
+    Attributes
+    ----------
+    allowed : callable
+        Asked once, before all threads are tried for the first time: whether they give the same bits. Else the numbers
+        would depend on how busy the machine is.
+    all : bool
+        Whether the work is to be done on all threads the next time.
+    one : float
+        Seconds on one thread, when nothing came in between.
+    """
+
+    allowed: Callable[[], bool]
+    all: bool = False
+    one: float = math.inf
+    wait: int = FIRST
+    left: int = FIRST
+    good: int = 0
+
+    def timed(self, work: Callable[[], T]) -> T:
+        """Do the work, in the way that ``all`` says, and learn from how long it took."""
+        start = time.perf_counter()
+        result = work()
+        self.learn(time.perf_counter() - start)
+        return result
+
+    def learn(self, seconds: float) -> None:
+        """Choose how the work is done the next time."""
+        if self.all:
+            if seconds < LESS * self.one:
+                self.good += 1
+                if self.good >= self.wait:
+                    self.good, self.wait = 0, max(FIRST, self.wait // 2)
+                return
+            self.all, self.wait = False, min(2 * self.wait, MOST)
+            self.left = self.wait
+            return
+        self.one = min(seconds, 1.01 * self.one)  # it may get slower for good, as a laptop does
+        self.left -= 1
+        if self.left <= 0:
+            self.left, self.good = MOST, 0
+            self.all = self.allowed()
