@@ -62,7 +62,11 @@ STEPS = {
         ("Dropout, Add, Concat", ", PReLU"),
         ('    "Node",\n', '    "PReLU",\n'),
     ],
-    "tinynet/__init__.py": [("    Node,\n", "    PReLU,\n"), ('    "Node",\n', '    "PReLU",\n')],
+    "tinynet/__init__.py": [
+        ("    Node,\n", "    PReLU,\n"),
+        ('    "Node",\n', '    "PReLU",\n'),
+        ("LeakyReLU Node ", "PReLU "),
+    ],
     "tinynet/checkpoint.py": [
         ("import LAYERS, BatchNorm", ", PReLU"),
         ('of each array that a layer will have when it is built."""\n', None),

@@ -12,7 +12,8 @@ from tinynet.machinery.pace import Pace
 ONE = 1.0  # the time on one thread
 
 needs_threads = pytest.mark.skipif(
-    blas.library() is None or not blas.library().chosen_by_itself(), reason="no BLAS whose number of threads can be set"
+    blas.library() is None or not blas.library().chosen_by_itself(),
+    reason="no BLAS whose number of threads can be set",
 )
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 FIRST, MOST = 16, 4096  # how many times it is done on one thread before all are tried: at first, and at most
-LESS = 0.95  # of the time of one thread: what all must take to stay
+LESS = 0.95  # of the time of one thread: what all must take, on average, to stay
 
 
 @dataclass
@@ -18,8 +18,8 @@ class Pace:
 
     On an idle machine it does. Where another process keeps a core busy, all threads wait for the one that shares it,
     and it takes up to twenty times as long. So one thread is the rule, and all are tried now and then. They stay as
-    long as they take less time each time; the first time that they do not, one thread has its turn again, twice as
-    often as before.
+    long as they take less time; at the first time that takes much longer, or when the last few did not take less, one
+    thread has its turn again: if all together had cost time, four times as often as before.
 
     Attributes
     ----------
@@ -30,14 +30,19 @@ class Pace:
         Whether the work is to be done on all threads the next time.
     one : float
         Seconds on one thread, when nothing came in between.
+    recent : float
+        Seconds on all, averaged over the last few times.
+    saved : float
+        Seconds that all have saved since they were tried; negative if they have cost some.
     """
 
     allowed: Callable[[], bool]
     all: bool = False
     one: float = math.inf
+    recent: float = math.inf
+    saved: float = 0.0
     wait: int = FIRST
     left: int = FIRST
-    good: int = 0
 
     def timed(self, work: Callable[[], T]) -> T:
         """Do the work, in the way that ``all`` says, and learn from how long it took."""
@@ -48,17 +53,15 @@ class Pace:
 
     def learn(self, seconds: float) -> None:
         """Choose how the work is done the next time."""
-        if self.all:
-            if seconds < LESS * self.one:
-                self.good += 1
-                if self.good >= self.wait:
-                    self.good, self.wait = 0, max(FIRST, self.wait // 2)
-                return
-            self.all, self.wait = False, min(2 * self.wait, MOST)
-            self.left = self.wait
+        if not self.all:
+            self.one = min(seconds, 1.01 * self.one)  # it may get slower for good, as a laptop does
+            self.left -= 1
+            if self.left <= 0:
+                self.left, self.recent, self.saved = MOST, math.inf, 0.0
+                self.all = self.allowed()
             return
-        self.one = min(seconds, 1.01 * self.one)  # it may get slower for good, as a laptop does
-        self.left -= 1
-        if self.left <= 0:
-            self.left, self.good = MOST, 0
-            self.all = self.allowed()
+        self.recent = seconds if math.isinf(self.recent) else self.recent + (seconds - self.recent) / 4
+        self.saved += self.one - seconds
+        if seconds > 1.5 * self.one or self.recent > LESS * self.one:
+            self.wait = max(FIRST, self.wait // 2) if self.saved > 0 else min(4 * self.wait, MOST)
+            self.all, self.left = False, self.wait
