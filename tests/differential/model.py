@@ -93,7 +93,9 @@ class Model:
         self.grads: dict[str, Array] = {}
         self.pending: Forward | None = None
         self.size = 0.0  # the largest number of the last pass: rounding is in proportion to it
-        self.nearest_kink = math.inf  # of the last training forward, in proportion to the largest number there
+        self.nearest_kink = (
+            math.inf
+        )  # of the last training forward, in proportion to its largest number, as rounding is
 
     @property
     def has_batch_norm(self) -> bool:
@@ -113,7 +115,8 @@ class Model:
         self.size = max(np.abs(value).max() for value in values)
         if training:
             self.pending = Forward(values, kept, len(x))
-            self.nearest_kink = min((needed.get("kink", math.inf) for needed in kept), default=math.inf)
+            nearest = min((needed["kink"] for needed in kept if "kink" in needed), default=math.inf)
+            self.nearest_kink = nearest / self.size if self.size else 0.0
         return values[-1]
 
     def alone(self, place: Place, inputs: list[Array], *, training: bool) -> Array:
@@ -162,8 +165,7 @@ class Model:
         y = self._activation(place, x)
         if place.kind not in ("ReLU", "LeakyReLU", "ELU", "SELU"):
             return y, {}
-        size = np.abs(x).max()
-        return y, {"y": y, "kink": np.abs(x).min() / size if size else 0.0}
+        return y, {"y": y, "kink": np.abs(x).min()}
 
     def _activation(self, place: Place, x: Array) -> Array:
         match place.kind:

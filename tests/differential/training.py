@@ -99,6 +99,8 @@ def forward_and_backward(world: World, random: Random) -> None:
             y, expected = training_forward(world, random)
     if model.pending is not None and y.shape[0] != model.pending.rows:  # another forward came between
         expected, y = model.pending.values[-1], model.pending.values[-1].astype(world.dtype)
+    if model.pending is not None:  # not the size of what came between
+        model.size = max(np.abs(value).max() for value in model.pending.values)
     dy = loss_of(world, random, y, expected)
     if random.random() < 0.1:
         dy = np.asfortranarray(dy)
