@@ -110,8 +110,8 @@ tests on every change; this is a longer run.
 A difference may be {BOUNDS["float64"]:g} of the largest number in that pass in float64 and {BOUNDS["float32"]:g} in
 float32: rounding is in proportion to the largest number on the way, and each normalization of a feature that hardly
 varies magnifies it. A `fit` of several steps that is compared only at its end may differ a hundred times as much. A
-float32 step that comes nearer to a kink, of ReLU or one of its kin, than {NEAR_A_KINK:g} of that number is not compared,
-since the slope there is one or the other; and a program ends when its numbers exceed {LARGEST:,.0f}.
+float32 step that comes nearer to a kink, of ReLU or one of its kin, than {NEAR_A_KINK:g} of that number is not
+compared, since the slope there is one or the other; and a program ends when its numbers exceed {LARGEST:,.0f}.
 
 `{command}` ran {tally.programs:,} programs with {tally.operations.total():,} operations and {tally.compared:,}
 comparisons: {failed if tally.failed else "none failed"}. The largest difference was {largest["float64"]} of what is
