@@ -392,7 +392,13 @@ def lines_with_bands(
             middle = positive(middle) if logy else middle
             note = note.replace("line:", "point:").replace("band:", "bar:")
             style: Any = {"fmt": "os^D"[k % 4], "markersize": 10, "capsize": 6, "color": colors[name]}
-            ax.errorbar(x, middle, [middle - low, high - middle], label=_shown(f"{name} ({note})"), **style)
+            ax.errorbar(
+                x,
+                middle,
+                [(middle - low).tolist(), (high - middle).tolist()],
+                label=_shown(f"{name} ({note})"),
+                **style,
+            )
         else:
             _band(ax, x, rows, k, f"{name} ({note})", log=logy, mark="o")
     for label, (x, y) in (crosses or {}).items():
