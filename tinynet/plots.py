@@ -161,19 +161,8 @@ def curves(
             ax.plot([], [], label=_shown(f"{name}: {which}no {measure}"), **style)
     known = {"validation_accuracy": "test accuracy", "validation_loss": "validation loss"}
     words = known.get(column, "training loss")
-    ax.set(xlabel="step (one update each)", ylabel=words, title=title)
-    ax.set_xlim(left=0)
-    ax.locator_params(axis="x", integer=True)
-    if measure == "accuracy":
-        ax.set_ylim(0, 1)
-        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    else:
-        _log_if_wide(ax, drawn)
-    if not drawn:
-        _say(ax, f"no {words} to draw")
-        ax.update_datalim([(step, 0.0) for runs in arms.values() for h in runs for step in h.steps], updatey=False)
-    _legend(ax)
-    return ax
+    ax.set(ylabel=words, title=title)
+    return _over_steps(ax, measure, drawn, [step for runs in arms.values() for h in runs for step in h.steps])
 
 
 def _measured(history: Recorded, column: str) -> dict[int, float]:
@@ -182,6 +171,23 @@ def _measured(history: Recorded, column: str) -> dict[int, float]:
     if history.diverged and column == "validation_accuracy":
         values = values[:-1]
     return {step: value for step, value in zip(history.steps, values, strict=False) if math.isfinite(value)}
+
+
+def _over_steps(ax: Axes, measure: str, drawn: Sequence[float], steps: Sequence[int]) -> Axes:
+    """Finish axes of a measure over steps: their scales, what to say where nothing is drawn, and the legend."""
+    ax.set_xlabel("step (one update each)")
+    ax.set_xlim(left=0)
+    ax.locator_params(axis="x", integer=True)
+    if measure == "accuracy":
+        ax.set_ylim(0, 1)
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    else:
+        _log_if_wide(ax, drawn)
+    if not drawn:
+        _say(ax, f"no {ax.get_ylabel()} to draw")
+        ax.update_datalim([(step, 0.0) for step in steps], updatey=False)
+    _legend(ax)
+    return ax
 
 
 def _log_if_wide(ax: Axes, drawn: Sequence[float]) -> None:
@@ -220,19 +226,8 @@ def history(
     if run.diverged:
         last, at = zip(*ends, strict=True) if ends else ((), ())
         _crosses(ax, last, at, 0, "black", f"diverged at step {run.steps[-1]}")
-    ax.set(xlabel="step (one update each)", ylabel=measure, title=title)
-    ax.set_xlim(left=0)
-    ax.locator_params(axis="x", integer=True)
-    if measure == "accuracy":
-        ax.set_ylim(0, 1)
-        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    else:
-        _log_if_wide(ax, drawn)
-    if not drawn:
-        _say(ax, f"no {measure} to draw")
-        ax.update_datalim([(step, 0.0) for step in run.steps], updatey=False)
-    _legend(ax)
-    return ax
+    ax.set(ylabel=measure, title=title)
+    return _over_steps(ax, measure, drawn, run.steps)
 
 
 @styled()

@@ -85,6 +85,11 @@ class Library:
                     STEERING.release()
             raise
 
+    def on(self, number: int, multiply: Callable[[], Any]) -> None:
+        """Make a product on so many threads, and set their number back."""
+        first, last = (partial(self.set_threads, threads) for threads in (number, self.threads))
+        self.alone((STEERING.acquire, first, multiply, last, STEERING.release))
+
 
 def matmul(a: Array, b: Array, out: Array) -> None:
     """Write ``out = a b``; ``a`` and ``b`` are C-ordered arrays or transposes of such, ``out`` is C-ordered."""
@@ -98,9 +103,7 @@ def matmul(a: Array, b: Array, out: Array) -> None:
         multiply()
         return
     pace = _pace(out.dtype.name, *arguments[1:6]) if is_large(a, out) else None
-    one, all_ = (partial(found.set_threads, number) for number in (1, found.threads))
-    first = all_ if pace is not None and pace.all else one
-    work = partial(found.alone, (STEERING.acquire, first, multiply, all_, STEERING.release))
+    work = partial(found.on, found.threads if pace is not None and pace.all else 1, multiply)
     work() if pace is None else pace.timed(work)
 
 
@@ -129,10 +132,8 @@ def same_bits(dtype: str, a_order: int, b_order: int, m: int, n: int, k: int) ->
         rng.standard_normal(shape, dtype) if order == AS_IT_IS else rng.standard_normal(shape[::-1], dtype).T  # type: ignore[call-overload]
         for order, shape in ((a_order, (m, k)), (b_order, (k, n)))
     )
-    all_ = partial(found.set_threads, found.threads)
     for number, out in zip((1, found.threads), outs, strict=True):
-        multiply = partial(found.gemm[dtype], *gemm_arguments(a, b, out))
-        found.alone((STEERING.acquire, partial(found.set_threads, number), multiply, all_, STEERING.release))
+        found.on(number, partial(found.gemm[dtype], *gemm_arguments(a, b, out)))
     return np.array_equal(outs[0], outs[1])
 
 
