@@ -141,8 +141,13 @@ def gemm_arguments(a: Array, b: Array, out: Array) -> tuple[Any, ...]:
     """Return the arguments of ``cblas_sgemm`` or ``cblas_dgemm`` for ``out = a b``."""
     (a_order, a_row), (b_order, b_row) = _order(a), _order(b)
     (m, n), k = out.shape, a.shape[1]
-    a_place, b_place, place = (x.__array_interface__["data"][0] for x in (a, b, out))
-    return ROW_MAJOR, a_order, b_order, m, n, k, 1.0, a_place, a_row, b_place, b_row, 0.0, place, n
+    a_place, b_place, out_place = map(place, (a, b, out))
+    return ROW_MAJOR, a_order, b_order, m, n, k, 1.0, a_place, a_row, b_place, b_row, 0.0, out_place, n
+
+
+def place(array: Array) -> int:
+    """Return where an array's data begins."""
+    return int(array.__array_interface__["data"][0])
 
 
 def gemm_types(integer: Any, number: Any, address: Any, enumeration: Any) -> list[Any]:

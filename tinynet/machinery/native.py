@@ -71,7 +71,7 @@ def native_call(kernel: Any, arguments: tuple[Any, ...]) -> NativeCall | None:
     if compiled is None or not isinstance(compiled.signature.return_type, types.NoneType | types.Number):
         return None
     # Numba's own convention: where to put the result and an exception, then the arguments, flattened
-    words, arrays = [place(NOWHERE), place(NOWHERE) + 16], {}
+    words, arrays = [blas.place(NOWHERE), blas.place(NOWHERE) + 16], {}
     kinds = ["pointer", "pointer"]
     for argument, type_ in zip(arguments, argument_types, strict=True):
         found = _words(argument, type_)
@@ -102,7 +102,7 @@ def _words(argument: Any, type_: Any) -> list[tuple[str, int]] | None:
             "parent": [("pointer", 0)],
             "nitems": [("i64", argument.size)],
             "itemsize": [("i64", argument.itemsize)],
-            "data": [("data", place(argument))],
+            "data": [("data", blas.place(argument))],
             "shape": [("i64", n) for n in argument.shape],
             "strides": [("i64", n) for n in argument.strides],
         }
@@ -142,11 +142,6 @@ def set_threads(library: blas.Library, number: int) -> NativeCall:
     """Return the call that sets the number of threads of a BLAS."""
     address = ctypes.cast(library.set_threads, ctypes.c_void_p).value or 0
     return NativeCall(address, ir.FunctionType(NOTHING, [ir.IntType(32)]), [number], {}, (address,))
-
-
-def place(array: Array) -> int:
-    """Return where an array's data begins."""
-    return int(array.__array_interface__["data"][0])
 
 
 def _bits(number: Any) -> int:

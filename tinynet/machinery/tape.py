@@ -107,12 +107,8 @@ def _exchanged(argument: Any, old: Any, new: Any) -> Any:
 
 def _offset(array: Array, source: Array) -> int | None:
     """Return at which byte of the source an array begins, None if it is not there."""
-    offset = _place(array) - _place(source)
+    offset = blas.place(array) - blas.place(source)
     return offset if array.size and 0 <= offset < source.nbytes else None
-
-
-def _place(array: Array) -> int:
-    return int(array.__array_interface__["data"][0])
 
 
 class _Program:
@@ -136,7 +132,7 @@ class _Program:
             words += one.words
         self.words = np.array(words, np.int64)
         self.reading, self.offsets = (np.array([pair[k] for pair in reading], np.intp) for k in range(2))
-        self.steps, self._replayer = native.steps(natives, _place(self.words)), native.replayer()
+        self.steps, self._replayer = native.steps(natives, blas.place(self.words)), native.replayer()
         steered = self.library is not None
         self.replay = self._replays(self.steps[1:-1] if steered else self.steps)
         self.steered = blas.STEERING.acquire, self._replays(self.steps), blas.STEERING.release
@@ -146,7 +142,7 @@ class _Program:
         self.pace = Pace(self._on_all_threads) if large else None
 
     def _replays(self, steps: Array) -> Callable[[], int]:
-        return partial(self._replayer, _place(steps), len(steps))
+        return partial(self._replayer, blas.place(steps), len(steps))
 
     def _on_all_threads(self) -> bool:
         """Make the steps that have large products on all threads; tell whether there are any of the same bits."""
@@ -162,7 +158,7 @@ class _Program:
 
     def read(self, source: Array) -> None:
         """Have the calls read this source."""
-        self.words[self.reading] = self.offsets + _place(source)
+        self.words[self.reading] = self.offsets + blas.place(source)
 
     def run(self, source: Array | None) -> None:
         if self.library is None or not self.library.chosen_by_itself():
@@ -272,8 +268,8 @@ def _copied(array: Array) -> Array:
     """Return a copy that lies in memory as the array does."""
     low, high = np.lib.array_utils.byte_bounds(array)
     room = np.empty(high - low + 64, np.uint8)
-    skip = (low - _place(room)) % 64  # what vector instructions give may depend on it
-    copy: Array = np.ndarray(array.shape, array.dtype, room, skip + _place(array) - low, array.strides)
+    skip = (low - blas.place(room)) % 64  # what vector instructions give may depend on it
+    copy: Array = np.ndarray(array.shape, array.dtype, room, skip + blas.place(array) - low, array.strides)
     copy[...] = array
     copy.flags.writeable = array.flags.writeable
     return copy
