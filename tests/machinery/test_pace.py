@@ -43,6 +43,11 @@ def test_where_they_are_faster_in_most_steps_and_twenty_times_slower_in_some_it_
     assert mean_time(20_000, lambda step: 20.0 if rng.random() < 0.2 else 0.55) < 1.15
 
 
+def test_one_slow_step_among_fast_ones_does_not_send_it_back_to_one_thread():
+    rng = random.Random(1)
+    assert mean_time(20_000, lambda step: 2.0 if rng.random() < 0.04 else 0.55) < 0.72  # 0.61, if it never went back
+
+
 def test_it_changes_its_mind_when_the_machine_gets_busy_and_when_it_gets_idle():
     def busy(step):
         return 20.0 if 5000 <= step < 10_000 else 0.55
@@ -63,7 +68,9 @@ def test_work_that_all_threads_do_to_other_bits_stays_on_one():
 @needs_threads
 @pytest.mark.parametrize("order", ["as it is", "transposed"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("m", "k", "n"), [(60, 784, 100), (784, 60, 100), (256, 300, 256), (512, 1024, 128)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(60, 784, 100), (784, 60, 100), (256, 300, 256), (512, 1024, 128), (256, 784, 1024)]
+)
 def test_what_is_said_to_give_the_same_bits_does_so_for_other_numbers(m, k, n, dtype, order):
     rng, found = np.random.default_rng(1), blas.library()
     a = rng.normal(size=(m, k)) if order == "as it is" else rng.normal(size=(k, m)).T
@@ -76,6 +83,17 @@ def test_what_is_said_to_give_the_same_bits_does_so_for_other_numbers(m, k, n, d
         finally:
             found.set_threads(found.threads)
     assert blas.same_bits(dtype, *blas.gemm_arguments(a, b, outs[0])[1:6]) == np.array_equal(*outs)
+
+
+@needs_threads
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("terms", [321, 500, 784, 1000, 1500])
+def test_a_product_with_a_large_weight_is_cut_so_that_threads_do_not_change_its_bits(terms, dtype):
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(size=shape).astype(dtype) for shape in ((64, terms), (terms, 1024)))
+    parts = list(blas.parts(a, b, np.empty((64, 1024), dtype)))
+    assert len(parts) > 1
+    assert all(blas.same_bits(dtype, *blas.gemm_arguments(*part)[1:6]) for part in parts)
 
 
 @needs_threads

@@ -65,6 +65,21 @@ def test_all_that_reads_the_source_reads_the_new_one():
 
 
 @pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_in_parts_reads_the_new_source_in_each(dtype):
+    source, weight, out = rows(0, (8, 784), dtype), rows(1, (784, 1024), dtype), np.empty((8, 1024), dtype)
+    assert len(list(blas.parts(source, weight, out))) > 1
+    replayed = Tape([noted(blas.matmul, source, weight, out)], source)
+    for x in (source, rows(2, (8, 784), dtype)):
+        expected = np.empty_like(out)
+        blas.matmul(x, weight, expected)
+        out[:] = np.nan
+        replayed.replay(x)
+        np.testing.assert_array_equal(out, expected)
+        np.testing.assert_allclose(out, x @ weight, rtol=0, atol=1e-3 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.usefixtures("way")
 def test_what_is_no_part_of_the_source_stays_what_it_was():
     """Another array that was there first, the array read last, and numbers that happen to be the source's address."""
     source, other, taken = rows(0), rows(1), np.empty((4, 3), "float32")

@@ -15,6 +15,7 @@ import contextlib
 import ctypes
 import functools
 import importlib.util
+import math
 import operator
 import os
 import threading
@@ -32,6 +33,10 @@ from tinynet.typing import Array
 
 SMALL = 2**22
 """Multiplications (batch x inputs x units) up to which a product is left to one thread."""
+WIDE = 2**18
+"""Numbers in the second factor (inputs x units) up to which a large product is not cut into `parts`."""
+WHOLE = {"float32": 320, "float64": 256}
+"""Terms of a sum that OpenBLAS's kernels for AVX2 and AVX-512 add up in one go, at least."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXTRA = "scipy_openblas32"  # what the extra tinynet-lab[blas] installs
 # OpenBLAS's kernel sets by what they need of the processor, the first of each kind in all its wheels
@@ -93,17 +98,37 @@ class Library:
 
 def matmul(a: Array, b: Array, out: Array) -> None:
     """Write ``out = a b``; ``a`` and ``b`` are C-ordered arrays or transposes of such, ``out`` is C-ordered."""
+    for part in parts(a, b, out):
+        multiply(*part)
+
+
+def parts(a: Array, b: Array, out: Array) -> Iterator[tuple[Array, Array, Array, float]]:
+    """Yield the arguments of `multiply`, one call after the other, that write ``out = a b``.
+
+    OpenBLAS cuts a long sum into parts that fit a cache, and into others on one thread than on several, which changes
+    the last digits. Where `b` is large, such a sum is cut here, into parts that OpenBLAS leaves whole.
+    """
+    inputs, longest = a.shape[1], WHOLE[out.dtype.name]
+    number = math.ceil(inputs / longest) if b.size > WIDE and is_large(a, out) and library() else 1
+    length = 16 * math.ceil(inputs / number / 16)  # its kernels multiply 16 at a time, or a divisor of it
+    for start in range(0, max(1, inputs), max(1, length)):
+        terms = slice(start, start + length)
+        yield a[:, terms], b[terms], out, float(start > 0)
+
+
+def multiply(a: Array, b: Array, out: Array, beta: float = 0.0) -> None:
+    """Write ``out = a b + beta out``; ``a`` and ``b`` may be parts of arrays that `matmul` takes."""
     found = library()
     if found is None or out.size == 0:
-        np.matmul(a, b, out=out)
+        np.matmul(a, b, out=out)  # such a product is not cut
         return
-    arguments = gemm_arguments(a, b, out)
-    multiply = partial(found.gemm[out.dtype.name], *arguments)
+    arguments = gemm_arguments(a, b, out, beta)
+    product = partial(found.gemm[out.dtype.name], *arguments)
     if not found.chosen_by_itself():
-        multiply()
+        product()
         return
     pace = _pace(out.dtype.name, *arguments[1:6]) if is_large(a, out) else None
-    work = partial(found.on, found.threads if pace is not None and pace.all else 1, multiply)
+    work = partial(found.on, found.threads if pace is not None and pace.all else 1, product)
     work() if pace is None else pace.timed(work)
 
 
@@ -137,12 +162,12 @@ def same_bits(dtype: str, a_order: int, b_order: int, m: int, n: int, k: int) ->
     return np.array_equal(outs[0], outs[1])
 
 
-def gemm_arguments(a: Array, b: Array, out: Array) -> tuple[Any, ...]:
-    """Return the arguments of ``cblas_sgemm`` or ``cblas_dgemm`` for ``out = a b``."""
+def gemm_arguments(a: Array, b: Array, out: Array, beta: float = 0.0) -> tuple[Any, ...]:
+    """Return the arguments of ``cblas_sgemm`` or ``cblas_dgemm`` for ``out = a b + beta out``."""
     (a_order, a_row), (b_order, b_row) = _order(a), _order(b)
     (m, n), k = out.shape, a.shape[1]
     a_place, b_place, out_place = map(place, (a, b, out))
-    return ROW_MAJOR, a_order, b_order, m, n, k, 1.0, a_place, a_row, b_place, b_row, 0.0, out_place, n
+    return ROW_MAJOR, a_order, b_order, m, n, k, 1.0, a_place, a_row, b_place, b_row, beta, out_place, n
 
 
 def place(array: Array) -> int:
@@ -159,7 +184,10 @@ def _order(x: Array) -> tuple[int, int]:
     """Return how a matrix lies in memory, and how many numbers from one row (or column) to the next."""
     if x.flags.c_contiguous:
         return AS_IT_IS, max(1, x.shape[1])
-    return TRANSPOSED, max(1, x.shape[0])
+    if x.flags.f_contiguous:
+        return TRANSPOSED, max(1, x.shape[0])
+    rows, columns = (stride // x.itemsize for stride in x.strides)  # a part of such an array
+    return (AS_IT_IS, rows) if columns == 1 else (TRANSPOSED, columns)
 
 
 _found: list[Library | None] = []

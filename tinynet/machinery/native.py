@@ -58,7 +58,7 @@ def native_call(kernel: Any, arguments: tuple[Any, ...]) -> NativeCall | None:
     RuntimeError
         If the kernel does not take its arguments in the words that are expected.
     """
-    if kernel is blas.matmul:
+    if kernel is blas.multiply:
         return _product(*arguments)
     name = getattr(kernel, "__name__", "a kernel")
     if not is_jitted(kernel):
@@ -123,7 +123,7 @@ def _kind(type_: Any) -> str:
     return "pointer" if isinstance(type_, ir.PointerType) else str(type_)
 
 
-def _product(a: Array, b: Array, out: Array) -> NativeCall | None:
+def _product(a: Array, b: Array, out: Array, beta: float) -> NativeCall | None:
     found = blas.library()
     if found is None or out.size == 0:
         return None
@@ -131,7 +131,7 @@ def _product(a: Array, b: Array, out: Array) -> NativeCall | None:
     as_words = np.float32 if out.dtype == np.float32 else np.float64
     integer = ir.IntType(8 * ctypes.sizeof(found.integer))
     function = ir.FunctionType(NOTHING, blas.gemm_types(integer, number, WORDS, ir.IntType(32)))
-    values = blas.gemm_arguments(a, b, out)
+    values = blas.gemm_arguments(a, b, out, beta)
     words = [_bits(as_words(v)) if isinstance(v, float) else int(v) for v in values]
     address = found.addresses[out.dtype.name]
     arrays = dict(zip(blas.GEMM_ARRAYS, (a, b, out), strict=True))

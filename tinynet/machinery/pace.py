@@ -18,8 +18,8 @@ class Pace:
 
     On an idle machine it does. Where another process keeps a core busy, all threads wait for the one that shares it,
     and it takes up to twenty times as long. So one thread is the rule, and all are tried now and then. They stay as
-    long as they take less time; at the first time that takes much longer, or when the last few did not take less, one
-    thread has its turn again: if all together had cost time, four times as often as before.
+    long as they take less time; when the last few times did not, one thread has its turn again: if all together had
+    cost time, four times as often as before.
 
     Attributes
     ----------
@@ -62,6 +62,6 @@ class Pace:
             return
         self.recent = seconds if math.isinf(self.recent) else self.recent + (seconds - self.recent) / 4
         self.saved += self.one - seconds
-        if seconds > 1.5 * self.one or self.recent > LESS * self.one:
+        if self.recent > LESS * self.one:
             self.wait = max(FIRST, self.wait // 2) if self.saved > 0 else min(4 * self.wait, MOST)
             self.all, self.left = False, self.wait

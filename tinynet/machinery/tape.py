@@ -50,7 +50,7 @@ class Tape:
     """
 
     def __init__(self, calls: Sequence[Call], source: Array | None = None) -> None:
-        self.calls, self.source = list(calls), source
+        self.calls, self.source = _cut(calls), source
         self._parts: list[_Program | _Python] | None = None
         # The array that the words of all programs say is read, if it is still there: of a source that was handed to
         # `replay` nothing is kept.
@@ -72,6 +72,15 @@ class Tape:
             self._read = weakref.ref(source)
         for part in self._parts:
             part.run(source)
+
+
+def _cut(calls: Sequence[Call]) -> list[Call]:
+    """Return calls with each product as the parts that it is cut into."""
+    return [
+        (blas.multiply, part) if kernel is blas.matmul else (kernel, part)
+        for kernel, arguments in calls
+        for part in (blas.parts(*arguments) if kernel is blas.matmul else [arguments])
+    ]
 
 
 class _Python:
@@ -120,7 +129,7 @@ class _Program:
         self.calls, natives = [call for call, _ in calls], [one for _, one in calls]
         found = blas.library()
         self.library = None  # whose number of threads is set to one at the first step and set back at the last
-        if found is not None and found.threads > 1 and any(kernel is blas.matmul for kernel, _ in self.calls):
+        if found is not None and found.threads > 1 and any(kernel is blas.multiply for kernel, _ in self.calls):
             self.library, ends = found, [native.set_threads(found, number) for number in (1, found.threads)]
             natives = [ends[0], *natives, ends[1]]
         words: list[int] = []
@@ -137,7 +146,7 @@ class _Program:
         self.replay = self._replays(self.steps[1:-1] if steered else self.steps)
         self.steered = blas.STEERING.acquire, self._replays(self.steps), blas.STEERING.release
         large = steered and any(
-            kernel is blas.matmul and blas.is_large(args[0], args[2]) for kernel, args in self.calls
+            kernel is blas.multiply and blas.is_large(args[0], args[2]) for kernel, args in self.calls
         )
         self.pace = Pace(self._on_all_threads) if large else None
 
@@ -149,7 +158,7 @@ class _Program:
         one, *steps, all_ = self.steps.tolist()
         rows, now = [one], one
         for (kernel, arguments), step in zip(self.calls, steps, strict=True):
-            wanted = all_ if kernel is blas.matmul and _any_threads(*arguments) else one
+            wanted = all_ if kernel is blas.multiply and _any_threads(*arguments) else one
             rows += [step] if wanted is now else [wanted, step]
             now = wanted
         self.all_steps = np.array([*rows, all_], np.int64)
@@ -182,7 +191,7 @@ class _Program:
         return int(np.count_nonzero(rows[:done, 1] != rows[0, 1]))  # the other rows set the number of threads
 
 
-def _any_threads(a: Array, b: Array, out: Array) -> bool:
+def _any_threads(a: Array, b: Array, out: Array, _: float) -> bool:
     """Tell whether a product is large, and the same to the last bit on one thread and on all."""
     return blas.is_large(a, out) and blas.same_bits(out.dtype.name, *blas.gemm_arguments(a, b, out)[1:6])
 
