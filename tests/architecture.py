@@ -6,22 +6,12 @@
 import ast
 from pathlib import Path
 
-from tests.test_house import CORE, HOUSE, LIBRARIES, modules
+from tests.test_house import HOUSE, LIBRARIES, modules
 from tinynet import files
 
 PAGE = Path(__file__).parents[1] / "docs" / "architecture.md"
 START = "<!-- From here on written by `python -m tests.architecture`. -->\n"
 END = "<!-- Written until here. -->\n"
-
-
-def file_of(name: str) -> str:
-    """Return the file of a name in `HOUSE`, as ``layers/base.py``."""
-    return name.replace(".", "/") + ".py"
-
-
-def is_core(file: str) -> bool:
-    """Return whether a file belongs to the part of tinynet that is kept short enough for an afternoon."""
-    return file in CORE or file.split("/")[0] in CORE
 
 
 def purpose(path: Path) -> str:
@@ -31,27 +21,18 @@ def purpose(path: Path) -> str:
     return " ".join(docstring.split("\n\n")[0].split()).replace("|", "\\|")
 
 
-def link(file: str) -> str:
-    """Return a link to a file from the page; one of the core's is bold."""
-    mark = "**" if is_core(file) else ""
-    return f"{mark}[{file}](../tinynet/{file}){mark}"
-
-
 def house() -> str:
-    """Return the table of floors, the top one first, and that of the libraries' doors."""
+    """Return the table of the house, the top line first, and that of the libraries' doors."""
     paths = modules()
-    lines = [
-        f"{len(paths)} files on {len(HOUSE)} floors, the ground floor being 1. Bold: the core.",
-        "",
-        "| floor | file | what it is |",
-        "| --: | --- | --- |",
-    ]
-    for k, floor in enumerate(HOUSE):
-        for name in sorted(floor):
-            lines.append(f"| {len(HOUSE) - k} | {link(file_of(name))} | {purpose(paths[name])} |")
+    lines = ["| line | part | what it is |", "| --: | --- | --- |"]
+    for k, names in enumerate(HOUSE):
+        for name in names.split():
+            file = f"{name}/" if f"{name}.__init__" in paths else f"{name}.py"
+            path = paths.get(name) or paths[f"{name}.__init__"]
+            lines.append(f"| {len(HOUSE) - k} | [{file}](../tinynet/{file}) | {purpose(path)} |")
     lines += ["", "| library | imported only in |", "| --- | --- |"]
     for library, users in sorted(LIBRARIES.items()):
-        lines.append(f"| {library} | {', '.join(f'`{file_of(name)}`' for name in sorted(users))} |")
+        lines.append(f"| {library} | {', '.join(f'`{name}`' for name in sorted(users))} |")
     return "\n".join(lines) + "\n"
 
 

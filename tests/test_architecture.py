@@ -6,7 +6,7 @@ import pytest
 
 from tests import architecture
 from tests.architecture import END, START
-from tests.test_house import CORE, HOUSE, ROOT
+from tests.test_house import HOUSE, ROOT
 
 
 def test_the_page_is_what_the_program_writes() -> None:
@@ -14,24 +14,17 @@ def test_the_page_is_what_the_program_writes() -> None:
     assert text == architecture.page(text), "docs/architecture.md is old: run `python -m tests.architecture`"
 
 
-def test_every_file_is_in_the_table_once_on_its_floor_with_its_purpose() -> None:
+def test_every_part_of_the_house_is_in_the_table_once_on_its_line_with_its_purpose() -> None:
     rows = [line.split(" | ") for line in architecture.house().splitlines() if "](../tinynet/" in line]
-    files = [row[1].split("](../tinynet/")[1].rstrip("*)") for row in rows]
-    assert sorted(files) == sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
-    floors = [int(row[0].removeprefix("| ")) for row in rows]
-    assert floors == sorted(floors, reverse=True)
-    assert (floors[0], floors[-1]) == (len(HOUSE), 1)
-    network = rows[files.index("network.py")]
-    assert network[1:] == [
-        "**[network.py](../tinynet/network.py)**",
-        "The layer graph: connected, ordered, checked; run forward and, in reverse, backward. |",
-    ]
-
-
-def test_the_core_is_bold_and_its_machinery_is_not() -> None:
-    bold = {line.split("**")[1].split("]")[0].strip("[") for line in architecture.house().splitlines() if "**" in line}
-    core = [path for part in CORE for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py"))]
-    assert bold == {path.relative_to(ROOT).as_posix() for path in core}
+    parts = [row[1].split("](../tinynet/")[1].rstrip(")") for row in rows]
+    names = [name.removesuffix("/").removesuffix(".py") for name in parts]
+    assert names == [name for line in HOUSE for name in line.split()]
+    assert all((ROOT / name).exists() for name in parts)
+    lines = [int(row[0].removeprefix("| ")) for row in rows]
+    assert (lines, lines[0], lines[-1]) == (sorted(lines, reverse=True), len(HOUSE), 1)
+    assert rows[parts.index("network.py")][2] == (
+        "The layer graph: connected, ordered, checked; run forward and, in reverse, backward. |"
+    )
 
 
 def test_a_purpose_is_the_first_paragraph_on_one_line(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tinynet import report
+from tinynet.experiments import page as report
 
 pytestmark = pytest.mark.slow
 webdriver = pytest.importorskip("selenium.webdriver")

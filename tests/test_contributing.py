@@ -67,18 +67,17 @@ STEPS = {
         ('    "Node",\n', '    "PReLU",\n'),
         ("LeakyReLU Node ", "PReLU "),
     ],
-    "tinynet/checkpoint.py": [
+    "tinynet/io/network_file.py": [
         ("import LAYERS, BatchNorm", ", PReLU"),
         ('of each array that a layer will have when it is built."""\n', None),
     ],
-    "tests/test_house.py": [('"layers.merge"', ', "layers.prelu"')],
     "tests/layers/test_contract.py": [("CASES = {\n", f"    {LINE}\n")],
     "docs/api.rst": [("   Dropout\n", "   PReLU\n")],
-    "tinynet/onnx.py": [
+    "tinynet/io/onnx.py": [
         ("import ELU", ", PReLU"),
         ("    match layer:\n", '        case PReLU():\n            to.op("PRelu", x, *to.own("alpha"))\n'),
     ],
-    "tests/test_onnx.py": [("CASES = [", "  # as the page says\n    lambda: tn.PReLU(),")],
+    "tests/io/test_onnx.py": [("CASES = [", "  # as the page says\n    lambda: tn.PReLU(),")],
 }
 SHAPES = 'if isinstance(layer, PReLU): return {"alpha": (inputs,)}'
 
@@ -100,10 +99,10 @@ def test_every_step_of_the_page_is_enough_for_every_test_that_lists_layers(tmp_p
             text = text.replace(place, place + (f"    {SHAPES}\n" if line is None else line), 1)
         (tmp_path / name).write_text(text, encoding="utf-8")
     subprocess.run([sys.executable, "-m", "tests.architecture"], cwd=tmp_path, check=True)
-    tests = ["layers/test_contract.py", "machinery/test_passes.py", "test_site.py", "test_house.py", "test_onnx.py"]
+    tests = ["layers/test_contract.py", "machinery/test_passes.py", "test_site.py", "test_house.py", "io/test_onnx.py"]
     chosen = "PReLU or kind or replayed or public or floor or place or point or core or architecture or own"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", chosen]
-    command += [f"tests/{test}" for test in [*tests, "test_architecture.py", "test_interchange.py"]]
+    command += [f"tests/{test}" for test in [*tests, "test_architecture.py", "io/test_pytorch.py"]]
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stdout + process.stderr

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tinynet import cli, doctor
+from tinynet import cli
+from tinynet.cli import diagnosis
 from tinynet.machinery import blas
 
 ROOT = Path(__file__).parents[1]
@@ -46,7 +47,7 @@ def test_a_call_with_arguments_does_not(started):
 
 def test_the_doctor_does_not_as_he_tells_what_other_programs_get(started, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["tinynet", "doctor"])
-    monkeypatch.setattr(doctor, "examine", lambda: ([("python", "3")], []))
+    monkeypatch.setattr(diagnosis, "examine", lambda: ([("python", "3")], []))
     assert cli.main() == 0
     assert started == []
 

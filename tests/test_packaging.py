@@ -28,7 +28,7 @@ import sys
 from pathlib import Path
 
 import tinynet as tn
-from tinynet import report
+from tinynet.experiments import page
 
 assert Path(tn.__file__).is_relative_to(sys.prefix), tn.__file__
 assert importlib.metadata.version("tinynet-lab") == tn.__version__
@@ -39,7 +39,7 @@ tn.fit(net, train, steps=100, batch_size=60, seed=0)
 net.calibrate(train[:600].x)
 loss, accuracy = tn.evaluate(net.fold(), test)
 assert accuracy > 0.5, accuracy
-report.write(Path("page.html"), title="A page", sections=[], lab={"axes": {}, "arms": [], "runs": {}})
+page.write(Path("page.html"), title="A page", sections=[], lab={"axes": {}, "arms": [], "runs": {}})
 assert "<h1>A page</h1>" in Path("page.html").read_text()
 """
 
@@ -89,7 +89,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(built: tuple[Path, Path]) 
     names = set(zipfile.ZipFile(built[0]).namelist())
     package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tinynet").rglob("*") if path.is_file()}
     assert {name for name in names if ".dist-info/" not in name} == {n for n in package if "__pycache__" not in n}
-    assert names >= {"tinynet/py.typed", "tinynet/report.template.html", "tinynet/report.lab.html"}
+    assert names >= {"tinynet/py.typed", "tinynet/experiments/page.template.html", "tinynet/experiments/page.lab.html"}
     data = {f"tinynet/datasets/data/{part}-{kind}-ubyte.gz" for part in ("train", "t10k") for kind in KINDS}
     assert names >= data
 

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tinynet import datasets, initializers, probes, schedules
+    from tinynet.callbacks.live import LiveCurves
+    from tinynet.callbacks.tensorboard import TensorBoard
     from tinynet.datasets import Dataset
     from tinynet.errors import DataError, FileFormatError, InputError, ShapeError
     from tinynet.history import History
-    from tinynet.interchange import from_torch_state, torch_sequential
+    from tinynet.io.onnx import to_onnx
+    from tinynet.io.pytorch import from_torch_state, torch_sequential
     from tinynet.layers import (
         ELU,
         GELU,
@@ -34,16 +37,13 @@ if TYPE_CHECKING:
         Softmax,
         Tanh,
     )
-    from tinynet.live import LiveCurves
     from tinynet.losses import MeanSquaredError, SoftmaxCrossEntropy
     from tinynet.models import mlp
     from tinynet.network import Network, Sequential
-    from tinynet.onnx import to_onnx
     from tinynet.optimizers import SGD
     from tinynet.probes import Probe
     from tinynet.resuming import resume
     from tinynet.schedules import Constant, Cosine, StepDecay, Warmup
-    from tinynet.tensorboard import TensorBoard
     from tinynet.training import Callback, Run, evaluate, fit
 
     load = Network.load
@@ -106,19 +106,19 @@ _PLACES = {  # where the names above are, for `__getattr__`; those that are in n
     "datasets": "Dataset",
     "errors": "DataError FileFormatError InputError ShapeError",
     "history": "History",
-    "interchange": "from_torch_state torch_sequential",
+    "io.pytorch": "from_torch_state torch_sequential",
     "layers": "Add BatchNorm Concat Dense Dropout ELU GELU Input Layer LayerNorm LeakyReLU Node ReLU SELU "
     "Sigmoid Softmax Tanh",
-    "live": "LiveCurves",
+    "callbacks.live": "LiveCurves",
     "losses": "MeanSquaredError SoftmaxCrossEntropy",
     "models": "mlp",
     "network": "Network Sequential",
-    "onnx": "to_onnx",
+    "io.onnx": "to_onnx",
     "optimizers": "SGD",
     "probes": "Probe",
     "resuming": "resume",
     "schedules": "Constant Cosine StepDecay Warmup",
-    "tensorboard": "TensorBoard",
+    "callbacks.tensorboard": "TensorBoard",
     "training": "Callback Run evaluate fit",
 }
 

@@ -190,10 +190,10 @@ class History:
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]] | None:
         """Show the curves in a notebook."""
-        from tinynet import display
+        from tinynet.plots import notebook
 
         accuracy = any(map(math.isfinite, self.validation_accuracy))
-        return display.png(display.history_figure(self, accuracy=accuracy)) if self.steps else None
+        return notebook.png(notebook.history_figure(self, accuracy=accuracy)) if self.steps else None
 
 
 COLUMNS = ("steps", "train_loss", "validation_loss", "validation_accuracy", "lr")

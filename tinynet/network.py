@@ -8,9 +8,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from tinynet import checkpoint, display, inference, interchange, kernels
+from tinynet import inference, kernels, text
 from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import FileFormatError, InputError, ShapeError
+from tinynet.io import network_file, pytorch
 from tinynet.layers import Input, Layer, Node
 from tinynet.machinery.passes import Passes
 from tinynet.settings import generator
@@ -252,7 +253,7 @@ class Network(HasArrays):
             If a layer is not tinynet's own: a file could not name it. If a running mean is not finite, or a running
             variance not finite or below 0: `load` would refuse it, and `calibrate` mends it.
         """
-        checkpoint.save(path, self.nodes, {**self.params, **self.state}, self.dtype)
+        network_file.save(path, self.nodes, {**self.params, **self.state}, self.dtype)
 
     @classmethod
     def load(cls, path: str | Path) -> Network:
@@ -265,16 +266,16 @@ class Network(HasArrays):
         InputError
             If there is no such file.
         """
-        inputs, outputs, dtype, arrays = checkpoint.read(path)
+        inputs, outputs, dtype, arrays = network_file.read(path)
         try:
             net = Network(inputs, outputs, dtype=dtype)
         except (ValueError, MemoryError) as error:  # InputError is a ValueError, NumPy's for impossible sizes too
             raise FileFormatError(f"{path}: its architecture cannot be built ({error})") from None
-        checkpoint.fill(path, {**net.params, **net.state}, arrays)
+        network_file.fill(path, {**net.params, **net.state}, arrays)
         return net
 
     def to_torch_state(self, path: str | Path | None = None) -> dict[str, Array]:
-        """Return copies of the arrays under PyTorch's names and in its layout; see `tinynet.interchange`.
+        """Return copies of the arrays under PyTorch's names and in its layout; see `tinynet.io.pytorch`.
 
         Parameters
         ----------
@@ -287,7 +288,7 @@ class Network(HasArrays):
         InputError
             If the network is not a chain of layers that PyTorch has.
         """
-        return interchange.to_torch_state(self, path)
+        return pytorch.to_torch_state(self, path)
 
     # -- to look at ---------------------------------------------------------------------------------------
 
@@ -302,14 +303,16 @@ class Network(HasArrays):
         return rows
 
     def __str__(self) -> str:
-        return display.network_text(self.describe(), str(self.dtype))
+        return text.network(self.describe(), str(self.dtype))
 
     def summary(self) -> None:
         """Print a table of the layers: what each reads, its outputs, its parameters."""
         print(self)
 
     def _repr_html_(self) -> str:
-        return display.network_html(type(self).__name__, self.describe(), str(self.dtype))
+        from tinynet.plots import notebook
+
+        return notebook.network_html(type(self).__name__, self.describe(), str(self.dtype))
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the layer graph with matplotlib and return the axes."""

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import arguments, checkpoint, files
+from tinynet import arguments, files
 from tinynet.datasets import Dataset
 from tinynet.errors import DataError, FileFormatError, InputError
 from tinynet.files import brief
 from tinynet.history import COLUMNS, History
+from tinynet.io import network_file
 from tinynet.network import Network
 from tinynet.optimizers import SGD
 from tinynet.run import (
@@ -101,7 +102,7 @@ def reopen(path: str | Path, train: Dataset, validation: Dataset | None) -> tupl
         recent = [float(loss) for loss in arrays.pop("run.recent").tolist()]
         total = _whole(content["total_steps"], 1)
         run = Run(net, optimizer, history, total, _whole(content["step"], most=total))
-        checkpoint.fill(path, live_arrays(run), arrays)
+        network_file.fill(path, live_arrays(run), arrays)
         plan = Plan(LOSSES[content["loss"]](), batches, validation, _whole(content["record_every"], 1))
         plan.checkpoint_every, plan.recent, plan.data = _whole(content["checkpoint_every"], 1), recent, data
         again = settings_of(run, plan)

@@ -1,7 +1,7 @@
 """A training run under way: everything that the rest of it depends on, and how that goes into a file.
 
-The file is the network's (see `tinynet.checkpoint`) with more in it: arrays whose names begin with ``run.``, and JSON
-under ``run`` in the metadata. `tinynet.resuming` reads it.
+The file is the network's (see `tinynet.io.network_file`) with more in it: arrays whose names begin with ``run.``, and
+JSON under ``run`` in the metadata. `tinynet.resuming` reads it.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from tinynet import checkpoint, files, kernels
+from tinynet import files, kernels
 from tinynet.arrays import LiveArrays
 from tinynet.datasets import Batches, Dataset
 from tinynet.errors import InputError
 from tinynet.history import COLUMNS, History
+from tinynet.io import network_file
 from tinynet.layers import BatchNorm
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.machinery.recording import Pass
@@ -120,12 +121,12 @@ def save_run(run: Run, plan: Plan) -> None:
     content, arrays = settings_of(run, plan), live_arrays(run)
     if not all(np.isfinite(array).all() for array in arrays.values()):
         return
-    checkpoint.check_statistics(plan.checkpoint, arrays, InputError)
+    network_file.check_statistics(plan.checkpoint, arrays, InputError)
     for name in COLUMNS:
         dtype = np.int64 if name == "steps" else np.float64
         arrays[f"run.history.{name}"] = np.array(getattr(run.history, name), dtype)
     arrays["run.recent"] = np.array(plan.recent, np.float64)
-    metadata = checkpoint.describe(run.net.nodes, run.net.dtype)
+    metadata = network_file.describe(run.net.nodes, run.net.dtype)
     files.write_arrays(plan.checkpoint, arrays, {**metadata, "run": json.dumps(content)})
 
 

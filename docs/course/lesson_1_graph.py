@@ -24,7 +24,7 @@ import tinynet as tn
 from tinynet import plots
 from tinynet.course import lesson_1 as check
 from tinynet.course import prediction
-from tinynet.style import styled
+from tinynet.plots.style import styled
 
 # %%
 # Your prediction

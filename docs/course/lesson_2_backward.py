@@ -25,7 +25,7 @@ import tinynet as tn
 from tinynet import plots
 from tinynet.course import lesson_2 as check
 from tinynet.course import prediction
-from tinynet.style import styled
+from tinynet.plots.style import styled
 
 _ = threadpool_limits(1)  # matrix products are small here; on a busy machine two threads wait for each other
 

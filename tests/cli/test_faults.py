@@ -119,7 +119,7 @@ def test_a_network_that_no_file_can_hold_leaves_its_history(
     def refuse(where: object, *_: object) -> None:
         raise tn.InputError(f"{where}: batch_norm_1.running_var[0] is inf")
 
-    monkeypatch.setattr("tinynet.checkpoint.check_statistics", refuse)
+    monkeypatch.setattr("tinynet.io.network_file.check_statistics", refuse)
     out = tmp_path / "net.safetensors"
     assert cli.main(["train", *SMALL, "--steps", "6", "--data", str(idx_folder), "--out", str(out)]) == 2
     assert capsys.readouterr().err == f"tinynet train: {out}: batch_norm_1.running_var[0] is inf\n"

@@ -13,8 +13,8 @@ import pytest
 
 import tinynet as tn
 from tests.experiments.test_suite import toy  # noqa: F401  one small experiment, alone in the suite
-from tinynet import cli, doctor
-from tinynet.cli import parser
+from tinynet import cli
+from tinynet.cli import diagnosis, parser
 from tinynet.cli.output import aligned
 from tinynet.experiments import compare, results, runs
 from tinynet.experiments.runs import RunSettings
@@ -119,7 +119,7 @@ def test_list_and_doctor(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert document(capsys, "list") == {"experiments": [{"name": "toy", "claim": "Toys train."}]}
-    monkeypatch.setattr(doctor, "examine", lambda: ([("python", "3"), ("BLAS", "none")], ["Mend it."]))
+    monkeypatch.setattr(diagnosis, "examine", lambda: ([("python", "3"), ("BLAS", "none")], ["Mend it."]))
     assert document(capsys, "doctor", code=1) == {
         "facts": {"python": "3", "BLAS": "none"},
         "problems": ["Mend it."],

@@ -23,8 +23,8 @@ from tinynet import files
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 TESTED = {  # what is promised, and the test files that hold it to that
-    "save and resume": ["test_resume.py", "test_checkpoint.py"],
-    "PyTorch interchange": ["test_interchange.py"],
+    "save and resume": ["io/test_run_file.py", "io/test_network_file.py"],
+    "PyTorch interchange": ["io/test_pytorch.py"],
     "files from elsewhere": ["test_fuzz.py", "test_files.py", "datasets/test_idx.py", "test_history.py"],
     "numbers": ["test_numbers.py"],
     "properties": ["test_properties.py"],

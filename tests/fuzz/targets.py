@@ -16,9 +16,10 @@ import numpy as np
 from safetensors.numpy import save
 
 import tinynet as tn
-from tinynet import files, interchange
+from tinynet import files
 from tinynet.datasets.idx import load_pair
 from tinynet.experiments.store import Store
+from tinynet.io import pytorch
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def read_network(path: Path) -> object:
 @functools.cache
 def states() -> list[bytes]:
     net = tn.mlp(3, [4], 2, norm="batch")
-    return [saved(lambda path: interchange.to_torch_state(net, path))]
+    return [saved(lambda path: pytorch.to_torch_state(net, path))]
 
 
 def read_state(path: Path) -> object:

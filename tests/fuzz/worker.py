@@ -12,12 +12,12 @@ from pathlib import Path
 import atheris
 
 WATCHED = [  # what reads files; the kernels are compiled, and cannot be watched
-    "tinynet.checkpoint",
+    "tinynet.io.network_file",
     "tinynet.datasets.idx",
     "tinynet.files",
     "tinynet.history",
     "tinynet.initializers",
-    "tinynet.interchange",
+    "tinynet.io.pytorch",
     "tinynet.layers",
     "tinynet.network",
 ]

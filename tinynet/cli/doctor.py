@@ -10,9 +10,9 @@ from tinynet.cli.output import aligned, filled, print_json
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from tinynet import doctor
+    from tinynet.cli import diagnosis
 
-    facts, problems = doctor.examine()
+    facts, problems = diagnosis.examine()
     if args.json:
         print_json({"facts": dict(facts), "problems": problems})
     else:

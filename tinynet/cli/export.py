@@ -30,8 +30,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _export(args: argparse.Namespace) -> int:
     from tinynet import files
+    from tinynet.io.onnx import to_onnx
     from tinynet.network import Network
-    from tinynet.onnx import to_onnx
 
     file: Path = args.file
     if args.out is None:

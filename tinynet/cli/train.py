@@ -111,16 +111,17 @@ def _ending(stopping: Stops) -> Callback:
 
 def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[..., object]]:
     """Return a new network, its optimizer and history, and what trains it."""
-    from tinynet import checkpoint, training
+    from tinynet import training
     from tinynet.datasets.dataset import division
     from tinynet.experiments import runs
     from tinynet.history import History
+    from tinynet.io import network_file
     from tinynet.optimizers import SGD
 
     made = settings(args, args.steps or 1)
     train, test = runs.load_data(args.data)
     net, optimizer, history = made.network(train), SGD(args.lr, momentum=args.momentum), History()
-    checkpoint.describe(net.nodes, net.dtype)  # one that no file can hold is refused before it is trained
+    network_file.describe(net.nodes, net.dtype)  # one that no file can hold is refused before it is trained
     go = functools.partial(
         training.fit,
         net,

@@ -119,11 +119,11 @@ class Finding:
         return f"{self.experiment.title}{' (quick form)' if self.quick else ''}: {self.verdict.outcome}"
 
     def _repr_html_(self) -> str:
-        from tinynet import display
+        from tinynet.plots import notebook
 
         figures = [(figure, self.experiment.captions[name]) for name, figure in self.figures.items()]
         head = f"{QUICK} " if self.quick else ""
-        return display.finding_html(self.experiment.title, f"{head}{self.verdict}", self.table, figures)
+        return notebook.finding_html(self.experiment.title, f"{head}{self.verdict}", self.table, figures)
 
 
 def accuracy(result: Mapping[str, Any]) -> float:

@@ -18,8 +18,9 @@ from typing import Any
 import numba
 import numpy as np
 
-from tinynet import files, plots, report
+from tinynet import files, plots
 from tinynet.errors import InputError
+from tinynet.experiments import page
 from tinynet.experiments.compare import ARM_NAMES, CAPTIONS, Comparison, draw, shown
 from tinynet.history import COLUMNS, History
 
@@ -83,7 +84,7 @@ def write(comparison: Comparison, folder: Path, command: str, asked: dict[str, A
             (folder / f"{name}{ending}").unlink(missing_ok=True)
     for name, figure in figures.items():
         _, svg = plots.save(figure, folder / name)
-        pictures.append(report.Picture(svg, CAPTIONS[name].format(**settings)))
+        pictures.append(page.Picture(svg, CAPTIONS[name].format(**settings)))
     for key in ("norm", "seed", "probed"):
         del settings[key]
     seeds = sorted({result.settings.seed for result in comparison.results})
@@ -94,7 +95,7 @@ def write(comparison: Comparison, folder: Path, command: str, asked: dict[str, A
     ]
     facts.append(["seeds", ", ".join(map(str, seeds))])
     facts.append(["versions", versions()])
-    section = report.Section(
+    section = page.Section(
         name="comparison",
         title="",
         verdict=comparison.verdict(),
@@ -104,7 +105,7 @@ def write(comparison: Comparison, folder: Path, command: str, asked: dict[str, A
         command=command,
         facts=facts,
     )
-    report.write(folder / PAGE, title=f"With and without {comparison.names[-1]}", sections=[section])
+    page.write(folder / PAGE, title=f"With and without {comparison.names[-1]}", sections=[section])
 
 
 def versions() -> str:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tinynet import files, plots, report
+from tinynet import files, plots
 from tinynet.errors import InputError, unknown_name
 from tinynet.experiments import (
     dissection,
@@ -21,6 +21,7 @@ from tinynet.experiments import (
     initialization,
     lab,
     learning_rate,
+    page,
     prediction_cost,
     regularization,
     results,
@@ -91,7 +92,7 @@ def _is_quick(found: Path) -> bool | None:
     return None if made is None else made[1] is not None
 
 
-def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tuple[Verdict, report.Section]:
+def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tuple[Verdict, page.Section]:
     """Write an experiment's results, table and figures under its name; return its verdict and its section."""
     wanted = experiment.runs(quick)
     found: Results = {s: sweep.results[s] for s in wanted if s in sweep.results}
@@ -105,7 +106,7 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
             (folder / f"{name}{ending}").unlink(missing_ok=True)
     for name, figure in finding.figures.items():
         _, svg = plots.save(figure, folder / name)
-        pictures.append(report.Picture(svg, experiment.captions[name]))
+        pictures.append(page.Picture(svg, experiment.captions[name]))
     command = f"tinynet run {experiment.name}" + (" --quick" if quick else "")
     data = {
         "experiment": experiment.name,
@@ -119,7 +120,7 @@ def write(experiment: Experiment, sweep: Sweep, *, quick: bool, out: Path) -> tu
     }
     files.write_json(folder / "results.json", data)
     files.write_text(folder / "table.csv", _csv(table))
-    section = report.Section(
+    section = page.Section(
         name=experiment.name,
         title=experiment.title,
         verdict=str(verdict),
@@ -140,7 +141,7 @@ def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
     summary = [header, *([e.title, verdict.outcome, verdict.headline] for e, verdict, _ in written)]
     sections = [section for _, _, section in written]
     note = QUICK if quick else ""
-    report.write(
+    page.write(
         out / "report.html",
         title="What batch normalization does, measured",
         sections=sections,
@@ -151,8 +152,7 @@ def write_report(sweep: Sweep, *, quick: bool, out: Path) -> list[list[str]]:
     command = "tinynet report" + (" --quick" if quick else "")
     day, cores = datetime.date.today().isoformat(), available_cores()
     made = f"`{command}` on {day}, on {platform.machine()} with {cores} cores, {versions()}"
-    page = out / "results.md"
-    report.write_markdown(page, title="Results", made=made, sections=sections, summary=summary, note=note)
+    page.write_markdown(out / "results.md", title="Results", made=made, sections=sections, summary=summary, note=note)
     return summary
 
 

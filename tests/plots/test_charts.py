@@ -347,7 +347,7 @@ OWN_STYLE: Any = [
     "dark_background",
     {"font.size": 5, "grid.alpha": 1, "lines.linewidth": 9, "savefig.facecolor": "auto"},
 ]
-OTHERS = {"axes_or_new", "figure", "positive", "save", "styled"}
+OTHERS = {"figure", "positive", "save"}
 
 
 def test_every_public_function_is_among_those_tried_here() -> None:

@@ -24,9 +24,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from tinynet import checkpoint, files
+from tinynet import files
 from tinynet.errors import FileFormatError, InputError
 from tinynet.files import brief
+from tinynet.io import network_file
 from tinynet.layers import ACTIVATIONS, ELU, BatchNorm, Dense, Dropout, Layer, LayerNorm, LeakyReLU, Node, Softmax
 from tinynet.typing import Array
 
@@ -85,13 +86,13 @@ def from_torch_state(net: Graph, source: str | Path | Mapping[str, Any]) -> None
             array = _converted(f"{where}: {name}", array, live[name].dtype)
         if not name.endswith(".num_batches_tracked"):
             arrays[name] = array
-    checkpoint.fill(where, live, arrays)
+    network_file.fill(where, live, arrays)
 
 
 def to_torch_state(net: Graph, path: str | Path | None = None) -> dict[str, Array]:
     """Return copies of a network's arrays under PyTorch's names, and write them to a file; see `Network`."""
     if path is not None:
-        checkpoint.check_statistics(path, _live(net), InputError)
+        network_file.check_statistics(path, _live(net), InputError)
     state = {name: np.array(array, order="C") for name, array in _live(net).items()}
     for name in [name for name in state if name.endswith("running_mean")]:
         # only momentum=None makes PyTorch use its count of batches, and tinynet has none

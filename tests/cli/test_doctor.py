@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import datasets, doctor
+from tinynet import datasets
+from tinynet.cli import diagnosis
 from tinynet.machinery import blas
 
 AS_IT_IS = {"60x100x100": {"1 thread": 50.0, "2 threads": 55.0}, "256x1024x1024": {"1 thread": 60.0}}
@@ -33,13 +34,13 @@ def examined_blas(
     pool = {"user_api": "blas", "internal_api": "openblas", "version": "0.3.31", "num_threads": threads}
     measured: list[tuple[str, dict[str, str]]] = []
 
-    def measure(which: str, settings: dict[str, str]) -> doctor.Speeds:
+    def measure(which: str, settings: dict[str, str]) -> diagnosis.Speeds:
         factor = faster if measured else 1.0
         measured.append((which, settings))
         return {p: {name: factor * v for name, v in speeds.items()} for p, speeds in AS_IT_IS.items()}
 
-    monkeypatch.setattr(doctor, "threadpool_info", lambda: [pool | {"filepath": path} for path in PATHS.values()])
-    monkeypatch.setattr(doctor, "_measured", measure)
+    monkeypatch.setattr(diagnosis, "threadpool_info", lambda: [pool | {"filepath": path} for path in PATHS.values()])
+    monkeypatch.setattr(diagnosis, "_measured", measure)
     monkeypatch.setattr(blas, "library", lambda: library)
     monkeypatch.setattr(blas, "suitable_kernels", lambda: best)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True if extra else None)
@@ -48,13 +49,13 @@ def examined_blas(
         monkeypatch.setenv("OPENBLAS_CORETYPE", set_by_user)
     facts: list[tuple[str, str]] = []
     problems: list[str] = []
-    doctor._blas(facts, problems)
+    diagnosis._blas(facts, problems)
     return dict(facts), problems, measured
 
 
 @pytest.mark.slow
 def test_this_machine_is_described() -> None:
-    facts, problems = doctor.examine()
+    facts, problems = diagnosis.examine()
     names = dict(facts)
     assert names["numpy"] == np.__version__
     assert {"python", "machine", "BLAS threads", "kernel cache", "first training step", "MNIST"} <= names.keys()
@@ -127,9 +128,9 @@ def test_one_thread_is_compared_with_all(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_a_measurement_that_fails_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/no/such/python")
-    assert doctor._measured("library", {}) == {}
+    assert diagnosis._measured("library", {}) == {}
     facts: list[tuple[str, str]] = []
-    doctor._add_speeds(facts, "BLAS", {})
+    diagnosis._add_speeds(facts, "BLAS", {})
     assert facts[0] == ("BLAS, 60x100x100", "could not be measured")
 
 
@@ -137,12 +138,12 @@ def test_an_installed_extra_that_is_not_used_is_said(monkeypatch: pytest.MonkeyP
     examined_blas(monkeypatch)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
     problems: list[str] = []
-    doctor._blas([], problems)
+    diagnosis._blas([], problems)
     assert problems == ["scipy-openblas32 is installed, but its library could not be used: install it again."]
 
 
 def test_more_threads_than_cores_are_named_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "available_cores", lambda: 2)
+    monkeypatch.setattr(diagnosis, "available_cores", lambda: 2)
     assert "OPENBLAS_NUM_THREADS=2" in examined_blas(monkeypatch, threads=64)[1][0]
 
 
@@ -152,9 +153,9 @@ def test_more_threads_than_cores_are_named_with_the_cure(monkeypatch: pytest.Mon
 def test_an_unknown_blas_is_said(monkeypatch: pytest.MonkeyPatch, pools: list[dict[str, str]]) -> None:
     facts: list[tuple[str, str]] = []
     problems: list[str] = []
-    monkeypatch.setattr(doctor, "threadpool_info", lambda: pools)
+    monkeypatch.setattr(diagnosis, "threadpool_info", lambda: pools)
     monkeypatch.setattr(blas, "library", lambda: None)
-    doctor._blas(facts, problems)
+    diagnosis._blas(facts, problems)
     assert facts == [("BLAS", "mkl 7" if pools else "not known")]
     assert "not one that tinynet can call" in problems[0]
 
@@ -163,8 +164,8 @@ def test_an_unknown_blas_is_said(monkeypatch: pytest.MonkeyPatch, pools: list[di
 @pytest.mark.skipif(blas.suitable_kernels() is None, reason="not an x86 processor with AVX2")
 def test_slow_kernels_are_found_by_measuring() -> None:
     code = (
-        "import json; from tinynet import doctor; facts, problems = [], [];"
-        "doctor._blas(facts, problems); print(json.dumps([dict(facts), problems]))"
+        "import json; from tinynet.cli import diagnosis; facts, problems = [], [];"
+        "diagnosis._blas(facts, problems); print(json.dumps([dict(facts), problems]))"
     )
     best = blas.suitable_kernels()
     environment = os.environ | {"OPENBLAS_CORETYPE": "Nehalem", "PYTHONPATH": str(Path(__file__).parents[1])}
@@ -173,7 +174,7 @@ def test_slow_kernels_are_found_by_measuring() -> None:
     if not facts["BLAS"].endswith("Nehalem"):
         pytest.skip("NumPy's BLAS cannot be told its kernels")
     (problem,) = [p for p in problems if f"set OPENBLAS_CORETYPE={best}" in p]
-    for product in doctor.PRODUCTS:
+    for product in diagnosis.PRODUCTS:
         now, then = (float(facts[f"{name}, {product}"].split()[0]) for name in ("BLAS", f"OPENBLAS_CORETYPE={best}"))
         named = float(problem.split(f"{product} ")[1].split(" times")[0])
         assert named == pytest.approx(then / now, abs=0.005 + 0.01 * then / now)  # of figures rounded to three digits
@@ -182,9 +183,9 @@ def test_slow_kernels_are_found_by_measuring() -> None:
 def test_an_unwritable_cache_and_a_disabled_compiler_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "access", lambda *_: False)
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    monkeypatch.setattr(doctor, "_first_step", lambda: None)
+    monkeypatch.setattr(diagnosis, "_first_step", lambda: None)
     problems: list[str] = []
-    doctor._cache([], problems)
+    diagnosis._cache([], problems)
     assert "NUMBA_CACHE_DIR" in problems[0]
     assert "NUMBA_DISABLE_JIT" in problems[1]
 
@@ -195,7 +196,7 @@ def test_damaged_data_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(datasets, "mnist", damaged)
     problems: list[str] = []
-    doctor._data([], problems)
+    diagnosis._data([], problems)
     assert problems == ["train: not the file tinynet ships; install tinynet again"]
 
 
@@ -205,8 +206,8 @@ def test_a_missing_package_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(importlib.metadata, "version", version)
     for part in ("_blas", "_cache", "_data"):
-        monkeypatch.setattr(doctor, part, lambda facts, problems: None)
-    facts, problems = doctor.examine()
+        monkeypatch.setattr(diagnosis, part, lambda facts, problems: None)
+    facts, problems = diagnosis.examine()
     assert dict(facts)["numba"] == "not installed"
     assert any(problem.startswith("numba is missing") for problem in problems)
     assert builtins.all(not problem.startswith("tinynet-lab") for problem in problems)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import live
+from tinynet.callbacks import live
 
 ipython = pytest.importorskip("IPython.display")
 
@@ -55,7 +55,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Shown:
     monkeypatch.setattr(live, "in_notebook", lambda: True)
     monkeypatch.setattr(live, "time", found)
     monkeypatch.setattr(ipython, "display", found.display)
-    monkeypatch.setattr(live.display, "png", lambda figure: (b"picture", {}))
+    monkeypatch.setattr(live.notebook, "png", lambda figure: (b"picture", {}))
     return found
 
 

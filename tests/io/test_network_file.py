@@ -8,8 +8,9 @@ import pytest
 from safetensors.numpy import save_file
 
 import tinynet as tn
-from tinynet import checkpoint, files, initializers
-from tinynet.checkpoint import MOST_LAYERS, shapes
+from tinynet import files, initializers
+from tinynet.io import network_file
+from tinynet.io.network_file import MOST_LAYERS, shapes
 from tinynet.layers import LAYERS
 
 
@@ -304,7 +305,7 @@ def test_a_graph_without_arrays_cannot_be_without_bounds(tmp_path, kind, times, 
 
 
 def test_a_network_of_more_layers_than_can_be_loaded_is_not_saved(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoint, "MOST_LAYERS", 3)
+    monkeypatch.setattr(network_file, "MOST_LAYERS", 3)
     with pytest.raises(tn.InputError, match="a file can hold 3 layers, and this network has 4"):
         tn.mlp(2, [2], 2, norm="batch").save(tmp_path / "net")
     assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,7 @@ import html.parser
 import json
 from pathlib import Path
 
-from tinynet import report
+from tinynet.experiments import page as report
 
 
 class Page(html.parser.HTMLParser):

@@ -16,11 +16,12 @@ from tinynet import files
 from tinynet.errors import InputError
 from tinynet.layers import ELU, GELU, LAYERS, SELU, BatchNorm, Concat, Dense, Layer, LayerNorm, LeakyReLU, Softmax
 from tinynet.layers.activations import SELU_ALPHA, SELU_SCALE
-from tinynet.network import Network
 from tinynet.typing import DType
 
 if TYPE_CHECKING:
     import onnx
+
+    from tinynet.network import Network
 
 OPERATOR_SET = 17  # the oldest with LayerNormalization: the older, the more programs read it
 SAME = {"Sigmoid": "Sigmoid", "Tanh": "Tanh", "ReLU": "Relu", "Add": "Sum", "Dropout": "Identity"}
@@ -48,7 +49,7 @@ def to_onnx(net: Network, path: str | Path | None = None) -> onnx.ModelProto:
     InputError
         If a layer is of a kind that is not tinynet's own, or the package onnx is not installed.
     """
-    if not isinstance(net, Network):
+    if not hasattr(net, "nodes"):
         raise InputError(f"to_onnx: the first argument is the network, as tn.mlp makes it, not {type(net).__name__}")
     try:
         from onnx import helper, numpy_helper
@@ -160,7 +161,7 @@ def _write_layer(to: _Writer, layer: Layer, inputs: list[str]) -> None:
         case _ if kind in SAME:
             to.op(SAME[kind], *inputs)
         case _:
-            raise InputError(f"{layer.name}: {kind} has no ONNX operator yet; give it one in tinynet/onnx.py")
+            raise InputError(f"{layer.name}: {kind} has no ONNX operator yet; give it one in tinynet/io/onnx.py")
 
 
 def _write_normalization(to: _Writer, centred: str, var: str, eps: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 
-from tinynet.style import axes_or_new, styled
+from tinynet.plots.style import axes_or_new, styled
 
 Row = tuple[str, str, tuple[str, ...], int, int]  # of `Network.describe`
 

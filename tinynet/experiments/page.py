@@ -12,8 +12,8 @@ from typing import Any
 from tinynet import files
 from tinynet.text import markdown
 
-TEMPLATE = Path(__file__).parent / "report.template.html"
-LAB = Path(__file__).parent / "report.lab.html"
+TEMPLATE = Path(__file__).parent / "page.template.html"
+LAB = Path(__file__).parent / "page.lab.html"
 Table = Sequence[Sequence[str]]
 
 

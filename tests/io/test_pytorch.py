@@ -7,7 +7,7 @@ from safetensors.numpy import load_file, save_file
 
 import tinynet as tn
 from tests import vectors
-from tinynet.interchange import to_torch_state
+from tinynet.io.pytorch import to_torch_state
 
 CLOSE = {"rtol": 1e-6, "atol": 1e-6}
 

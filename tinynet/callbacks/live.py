@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinynet import display
 from tinynet.errors import InputError
 from tinynet.history import History
+from tinynet.plots import notebook
 from tinynet.progress import in_notebook
 from tinynet.settings import number
 from tinynet.training import Callback, Run
@@ -73,9 +73,9 @@ class LiveCurves(Callback):
         ipython = cast(Any, IPython.display)
         known = run.history.validation_accuracy
         accuracy = not known or any(map(math.isfinite, known))  # before the first record there may be one to come
-        figure = display.history_figure(growing(run.history, self._first, self._losses), accuracy=accuracy)
+        figure = notebook.history_figure(growing(run.history, self._first, self._losses), accuracy=accuracy)
         start = time.monotonic()  # after the figure is made, which the first time takes loading matplotlib
-        png, size = display.png(figure)
+        png, size = notebook.png(figure)
         shown = {"image/png": base64.b64encode(png).decode(), "text/plain": str(run.history)}
         if self._place is None:
             self._place = ipython.display(shown, metadata={"image/png": size}, raw=True, display_id=True)

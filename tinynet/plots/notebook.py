@@ -12,27 +12,16 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tinynet.text import columns
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from tinynet.drawing import Row
-    from tinynet.plots import Recorded
+    from tinynet.plots.charts import Recorded
+    from tinynet.plots.graph import Row
 
 DRAWN = 20  # layers: a network of more is a table only, folded
 SHOWN, SHARP = 72, 2  # dots an inch of a picture on the page, and dots in the file for each of them
 CELL = "text-align:left;vertical-align:top;padding:0.2em 0.8em"
 NUMBER = CELL.replace("left", "right")
-
-
-def network_text(rows: Sequence[Row], dtype: str) -> str:
-    """Return the table of layers as text; the parameters are those of `network_html`."""
-    cells = [("layer", "settings", "reads", "outputs", "parameters")]
-    cells += [(n, s, ", ".join(r), str(w), f"{p:,}") for n, s, r, w, p in rows]
-    head, *body = columns(cells)
-    rule = "-" * max(map(len, [head, *body]))
-    return "\n".join([head, rule, *body, rule, f"{sum(row[-1] for row in rows):,} parameters, {dtype}"])
 
 
 def network_html(kind: str, rows: Sequence[Row], dtype: str) -> str:
@@ -55,11 +44,11 @@ def network_html(kind: str, rows: Sequence[Row], dtype: str) -> str:
     cells += [[name, settings, ", ".join(r), f"{width:,}", f"{size:,}"] for name, settings, r, width, size in rows]
     parts = [_table([*cells, ["total", "", "", "", total]], numbers=2)]
     if layers <= DRAWN:
-        from tinynet import drawing, style
+        from tinynet.plots import graph, style
 
         figure, (ax,) = style.figure()
-        figure.set_size_inches(drawing.size(rows))
-        drawing.draw_graph(rows, ax)
+        figure.set_size_inches(graph.size(rows))
+        graph.draw_graph(rows, ax)
         parts.append(_picture(figure, "the layers, from the data at the top to the output"))
     inside = "".join(f"<div>{part}</div>" for part in parts)
     return (

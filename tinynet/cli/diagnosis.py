@@ -115,7 +115,7 @@ def _add_speeds(facts: list[tuple[str, str]], name: str, speeds: Speeds) -> None
 
 def _measured(which: str, settings: dict[str, str]) -> Speeds:
     """Return what `measure` prints in a new process with these settings; nothing if it does not end well."""
-    code = f"from tinynet import doctor; doctor.measure({which!r})"
+    code = f"from tinynet.cli import diagnosis; diagnosis.measure({which!r})"
     path = os.pathsep.join(filter(None, [str(Path(kernels.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, **settings}
     try:

@@ -1,7 +1,4 @@
-"""Histories, probes and results -> matplotlib axes.
-
-Every function draws on the axes it is given, or on new ones, and returns them; see `tinynet.style` for how they look.
-"""
+"""Histories, probes and results -> matplotlib axes."""
 
 from __future__ import annotations
 
@@ -14,12 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from tinynet.drawing import draw_graph as draw_graph
-from tinynet.style import COLORS, LINES, axes_or_new, styled
-from tinynet.style import SIZE as SIZE
-from tinynet.style import STYLE as STYLE
-from tinynet.style import figure as figure
-from tinynet.style import save as save
+from tinynet.plots.style import COLORS, LINES, axes_or_new, styled
 from tinynet.typing import Array
 
 HALO = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}  # under text on lines

@@ -15,10 +15,11 @@ import pytest
 
 import tinynet as tn
 from tests.jupyter import Messages, kernel
-from tinynet import display, experiments, plots
+from tinynet import experiments, plots
 from tinynet.experiments import suite, sweep
 from tinynet.experiments.experiment import Experiment, Finding, Results, Verdict
 from tinynet.experiments.sweep import run_sweep
+from tinynet.plots import notebook
 
 ROOT = Path(__file__).parents[1]
 WIDTH = 2 * 6 * 72  # dots, of loss and accuracy side by side
@@ -126,7 +127,7 @@ def test_text_is_escaped_and_nothing_is_run_or_loaded() -> None:
     ]
     for layers in (2, 30):
         rows += [(f"dense_{k}", "Dense", (nasty,), 2, 10) for k in range(len(rows), layers + 1)]
-        page = Page(display.network_html(nasty, rows, nasty))
+        page = Page(notebook.network_html(nasty, rows, nasty))
         assert page.rows[1][1] == page.rows[2][0] == page.rows[3][2] == nasty
         names = {tag for tag, _ in page.tags}
         assert names <= {"details", "summary", "b", "div", "table", "thead", "tbody", "tr", "th", "td", "img"}
@@ -140,7 +141,7 @@ def test_text_is_escaped_and_nothing_is_run_or_loaded() -> None:
 
 def test_a_history_shows_loss_and_accuracy_side_by_side() -> None:
     history = tn.History([10, 20], [2.0, 1.0], [1.5, 0.5], [0.5, 0.75], [0.1, 0.1])
-    loss, accuracy = display.history_figure(history, accuracy=True).axes
+    loss, accuracy = notebook.history_figure(history, accuracy=True).axes
     assert (loss.get_ylabel(), len(loss.lines)) == ("loss", 2)
     assert (accuracy.get_ylabel(), len(accuracy.lines)) == ("accuracy", 1)
     shown = history._repr_png_()
@@ -257,12 +258,6 @@ def cell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], M
             "    return tn.fit(net, moons, validation=moons, steps=30, batch_size=20, callbacks=callbacks, **options)"
         )
         yield run
-
-
-@pytest.mark.slow
-def test_matplotlib_is_loaded_only_to_draw(cell: Callable[[str], Messages]) -> None:
-    code = "large = tn.mlp(2, [4] * 34, 2, norm='batch', seed=0)._repr_html_(); print('matplotlib' in sys.modules)"
-    assert cell(code) == [("stream", {"name": "stdout", "text": "False\n"})]
 
 
 @pytest.mark.slow

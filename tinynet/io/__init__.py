@@ -1,0 +1,1 @@
+"""Networks and runs in files: tinynet's own, PyTorch's, ONNX."""
