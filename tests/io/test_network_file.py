@@ -10,8 +10,7 @@ from safetensors.numpy import save_file
 import tinynet as tn
 from tinynet import files, initializers
 from tinynet.io import network_file
-from tinynet.io.network_file import MOST_LAYERS, shapes
-from tinynet.layers import LAYERS
+from tinynet.io.network_file import MOST_LAYERS
 
 
 def every_kind_of_layer(dtype="float32"):
@@ -330,14 +329,6 @@ def test_metadata_that_is_missing_is_named(saved, missing):
     files.write_arrays(saved, arrays, metadata)
     with pytest.raises(tn.FileFormatError, match=rf"net\.safetensors: .*({missing}|not a tinynet network)"):
         tn.load(saved)
-
-
-@pytest.mark.parametrize("kind", LAYERS)
-def test_the_shapes_that_a_file_is_checked_for_are_those_that_a_layer_makes(kind):
-    choices = [{"units": 3}, {"units": 3, "bias": False}] if kind == "Dense" else [{}]
-    for settings in choices:
-        layer = LAYERS[kind](**settings).build(4)
-        assert shapes(layer, 4) == {name: a.shape for name, a in (layer.params | layer.state).items()}
 
 
 def huge(**change):

@@ -110,6 +110,11 @@ def test_a_new_layer_works_on_an_array(case, dtype, training):
     assert all(a.dtype == dtype for role in (layer.params, layer.grads, layer.state) for a in role.values())
 
 
+def test_the_arrays_have_the_shapes_that_the_layer_says(case, dtype):
+    layer = built(case, dtype)
+    assert layer.shapes(*case.widths) == {name: a.shape for name, a in (layer.params | layer.state).items()}
+
+
 def test_gradients_have_the_shapes_and_dtype_of_what_they_belong_to(case, dtype):
     layer, xs = built(case, dtype), inputs(case, dtype)
     y = layer.forward(*xs, training=True)

@@ -16,7 +16,7 @@ import numpy as np
 from tinynet import files, initializers
 from tinynet.errors import FileFormatError, InputError
 from tinynet.files import brief
-from tinynet.layers import LAYERS, BatchNorm, Dense, Input, Layer, LayerNorm, Node
+from tinynet.layers import LAYERS, Input, Layer, Node
 from tinynet.typing import Array
 
 FORMAT, VERSION = "tinynet", "1"
@@ -73,15 +73,14 @@ def read(path: str | Path) -> tuple[Node, Node, np.dtype[Any], dict[str, Array]]
     expected = {
         f"{name}.{key}": (shape, dtype)
         for name, (layer, inputs) in places.items()
-        for key, shape in shapes(layer, inputs[0]).items()
+        for key, shape in layer.shapes(*inputs).items()
     }
     if "run" in metadata:  # see tinynet.run
         arrays = {name: array for name, array in arrays.items() if not name.startswith("run.")}
     check(path, expected, arrays)
     for layer, inputs in places.values():
-        if isinstance(layer, Dense):  # drawing weights that are about to be replaced can take long
-            init = layer.init
-            layer.init = "constant(0)"
+        if init := vars(layer).get("init"):  # drawing weights that are about to be replaced can take long
+            vars(layer)["init"] = "constant(0)"
             layer.build(*inputs, dtype=dtype)
             vars(layer)["init"] = init
     return nodes[0], nodes[-1], dtype, arrays
@@ -97,8 +96,6 @@ def _nodes(metadata: Mapping[str, str]) -> list[Node]:
     for entry in graph:
         layer = LAYERS[entry["layer"]](**entry["config"])
         config = layer.config()
-        if isinstance(layer, Dense) and not isinstance(layer.bias, bool):
-            raise InputError(f"Dense: bias is true or false, not {brief(layer.bias)}")
         for name, value in entry["config"].items():  # the constructor may have taken "2" or 2.5 for 2
             if type(value) is int and type(config[name]) is float:
                 value = float(value)  # a rate of 0, say, that was assigned as such: the same number
@@ -130,17 +127,6 @@ def _places(nodes: Sequence[Node]) -> dict[str, tuple[Layer, tuple[int, ...]]]:
         if max(*inputs, features[node]) > MOST_FEATURES:  # a chain of Concat multiplies
             raise InputError(f"{node.layer.kind}_{count[node.layer.kind]} is wider than {MOST_FEATURES} features")
     return places
-
-
-def shapes(layer: Layer, inputs: int) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each array that a layer will have when it is built."""
-    if isinstance(layer, Dense):
-        return {"weight": (inputs, layer.units)} | ({"bias": (layer.units,)} if layer.bias else {})
-    if isinstance(layer, BatchNorm):
-        return dict.fromkeys(("gamma", "beta", "running_mean", "running_var"), (inputs,))
-    if isinstance(layer, LayerNorm):
-        return dict.fromkeys(("gamma", "beta"), (inputs,))
-    return {}
 
 
 def check(

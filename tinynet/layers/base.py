@@ -97,6 +97,10 @@ class Layer(Recorded, HasArrays):
         """Return the number of output features for inputs of so many; raise ShapeError if they do not fit."""
         return features[0]
 
+    def shapes(self, *features: int) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each array that `create` makes: by it a file is checked before anything is made."""
+        return {}
+
     def create(self, rng: np.random.Generator) -> None:
         """Make the arrays, given ``self.features``; a layer without any needs nothing."""
 

@@ -63,13 +63,13 @@ class BatchNorm(Layer):
         super().__init__()
         self.decay, self.eps = decay, eps
 
+    def shapes(self, *features: int) -> dict[str, tuple[int, ...]]:  # noqa: D102
+        return dict.fromkeys(("gamma", "beta", "running_mean", "running_var"), features)
+
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
-        features = self.features[0]
-        self.params = {"gamma": np.ones(features, self.dtype), "beta": np.zeros(features, self.dtype)}
-        self.state = {
-            "running_mean": np.zeros(features, self.dtype),
-            "running_var": np.ones(features, self.dtype),
-        }
+        features, dtype = self.features, self.dtype
+        self.params = {"gamma": np.ones(features, dtype), "beta": np.zeros(features, dtype)}
+        self.state = {"running_mean": np.zeros(features, dtype), "running_var": np.ones(features, dtype)}
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Normalize (batch, features): by the batch's statistics in training (Algorithm 1), else by the running ones.

@@ -46,6 +46,9 @@ class Dense(Layer):
     def output_features(self, *features: int) -> int:  # noqa: D102
         return self.units
 
+    def shapes(self, *features: int) -> dict[str, tuple[int, ...]]:  # noqa: D102
+        return {"weight": (*features, self.units)} | ({"bias": (self.units,)} if self.bias else {})
+
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
         weight = initializers.draw(self.init, rng, self.features[0], self.units)
         self.params = {"weight": np.array(weight, self.dtype, order="C")}

@@ -38,9 +38,11 @@ class LayerNorm(Layer):
         super().__init__()
         self.eps = eps
 
+    def shapes(self, *features: int) -> dict[str, tuple[int, ...]]:  # noqa: D102
+        return dict.fromkeys(("gamma", "beta"), features)
+
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
-        features = self.features[0]
-        self.params = {"gamma": np.ones(features, self.dtype), "beta": np.zeros(features, self.dtype)}
+        self.params = {"gamma": np.ones(self.features, self.dtype), "beta": np.zeros(self.features, self.dtype)}
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
         """Normalize each row of (batch, features)."""
