@@ -14,7 +14,7 @@ from benchmarks.measure import Run, repeated
 from benchmarks.spec import DECAY, EPS, FLOOR, LEARNING_RATE, MOMENTUM, Array, Spec, draw_batches, is_statistic
 from tinynet.layers import make_activation
 from tinynet.machinery import blas
-from tinynet.machinery.tape import Tape
+from tinynet.machinery.replay import Replayer
 from tinynet.typing import Call
 
 Product = tuple[Array, Array, Array]
@@ -47,8 +47,8 @@ class Peer(benchmarks.peer.Peer):
         self.loss, self.optimizer = tn.SoftmaxCrossEntropy(), tn.SGD(LEARNING_RATE, momentum=MOMENTUM)
 
     def step(self, x: Array, y: Array) -> float:
-        loss = self.loss.write(self.net.run(x, training=True), y, self.gradient)
-        self.net.run_backward(self.gradient)
+        loss = self.loss.write(self.net.forward(x, training=True), y, self.gradient)
+        self.net.backward(self.gradient, input_gradient=False)
         self.optimizer.step(self.net.params, self.net.grads)
         return loss
 
@@ -94,11 +94,11 @@ def normalized(x: Array, dy: Array, activation: str) -> tuple[Callable[[], objec
     own[...] = x
 
     def forward() -> object:
-        return net.run(own, training=True)
+        return net.forward(own, training=True)
 
     def both() -> object:
-        net.run(own, training=True)
-        return net.run_backward(dy, input_gradient=True)
+        net.forward(own, training=True)
+        return net.backward(dy)
 
     return forward, both
 
@@ -107,17 +107,16 @@ def kernels_of_a_step(spec: Spec, weights: Mapping[str, Array]) -> dict[str, tup
     """Return, for each kernel of a training step, a run of all its calls in the step, and how many they are."""
     peer, (x, y) = Peer(spec, weights), draw_batches(spec, 1)[0]
     peer.step(x, y)
-    recorder, updates = next(iter(peer.net.layers.values())).recorder, peer.optimizer._updates.noted
-    assert recorder is not None
-    (forward,) = recorder.known.training.values()
-    calls = [*forward.calls, *forward.backward[False].calls, *updates.calls]
+    ((forward,),) = peer.net._recorder.recordings.training.values()
+    (backward,) = forward.backward[False]
+    calls = [*forward.calls, *backward.calls, *peer.optimizer._updates.recording.calls]
     peer.optimizer.rates[0] = 0.0  # or the weights run away, and sigmoids give denormal numbers, which are slow
     by_kernel: dict[Callable[..., None], list[Call]] = {}
     for call in calls:
         by_kernel.setdefault(call[0], []).append(call)
-    found = {name_of(kernel): (repeated(Tape(some).replay), len(some)) for kernel, some in by_kernel.items()}
-    outputs, gradient = peer.net.run(x, training=True), peer.gradient  # the loss gives a number, so Python calls it
-    found["loss"] = repeated(lambda: peer.loss.write(outputs, y, gradient)), 1
+    found = {name_of(kernel): (repeated(Replayer(some).replay), len(some)) for kernel, some in by_kernel.items()}
+    outputs = peer.net.forward(x, training=True)  # the loss gives a number, so Python calls it
+    found["loss"] = repeated(lambda: peer.loss.write(outputs, y, peer.gradient)), 1
     return found
 
 
@@ -172,6 +171,6 @@ def layer_products(batch: int, inputs: int, units: int) -> tuple[Run, Run] | Non
     return on(1), on(library.threads)
 
 
-def replayed(products: Sequence[Product]) -> Tape:
+def replayed(products: Sequence[Product]) -> Replayer:
     """Return the products as tinynet makes them: called one after the other in compiled code."""
-    return Tape([(blas.matmul, product) for product in products])
+    return Replayer([(blas.matmul, product) for product in products])

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tinynet.machinery.tape import Tape
+from tinynet.machinery.replay import Replayer
 
 ROOT = Path(__file__).parents[1]
 
@@ -147,7 +147,7 @@ def test_inference_refuses_a_peer_that_predicts_something_else(part):
 
 def test_the_floor_is_exactly_the_products_of_a_step(part, monkeypatch):
     module, made = part("tinynet_peer"), []
-    monkeypatch.setattr(module, "replayed", lambda products: made.extend(products) or Tape([]))
+    monkeypatch.setattr(module, "replayed", lambda products: made.extend(products) or Replayer([]))
     module.products(tiny(part))
     made = [tuple(array.shape for array in product) for product in made]
     m = 9

@@ -16,9 +16,9 @@ HOUSE = [  # from the top to the ground: a file imports from lines below its own
     "experiments",
     "course sklearn __init__",
     "callbacks probes",
-    "training resuming run arguments models",
-    "network inference history",
-    "io plots",
+    "training arguments models",
+    "network inference",
+    "io run history plots",
     "datasets losses optimizers schedules",
     "layers initializers",
     "kernels arrays",
@@ -40,7 +40,10 @@ LIBRARIES = {  # which files may import what, besides NumPy and the standard lib
     "tensorboard": {"callbacks.tensorboard"},
     "threadpoolctl": {"machinery.blas", "experiments", "cli.diagnosis"},
 }
-CORE = ["network.py", "losses.py", "optimizers.py", "training.py", "layers", "kernels"]
+CORE = [  # what a student reads to follow one training step from end to end
+    *["training.py", "run.py", "datasets/dataset.py", "network.py", "arrays.py", "machinery/recording.py"],
+    *["layers", "kernels", "losses.py", "optimizers.py"],
+]
 
 
 def modules() -> dict[str, Path]:
@@ -160,5 +163,5 @@ def lines_of_code(path: Path) -> int:
 
 def test_the_core_stays_an_afternoons_reading() -> None:
     files = [path for part in CORE for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py"))]
-    assert sum(map(lines_of_code, files)) <= 1500
-    assert sum(bool(line.strip()) for path in files for line in path.read_text().splitlines()) <= 2000
+    assert sum(map(lines_of_code, files)) <= 1900
+    assert sum(bool(line.strip()) for path in files for line in path.read_text().splitlines()) <= 2700

@@ -42,9 +42,8 @@ if TYPE_CHECKING:
     from tinynet.network import Network, Sequential
     from tinynet.optimizers import SGD
     from tinynet.probes import Probe
-    from tinynet.resuming import resume
     from tinynet.schedules import Constant, Cosine, StepDecay, Warmup
-    from tinynet.training import Callback, Run, evaluate, fit
+    from tinynet.training import Callback, Run, evaluate, fit, resume
 
     load = Network.load
 
@@ -116,10 +115,9 @@ _PLACES = {  # where the names above are, for `__getattr__`; those that are in n
     "io.onnx": "to_onnx",
     "optimizers": "SGD",
     "probes": "Probe",
-    "resuming": "resume",
     "schedules": "Constant Cosine StepDecay Warmup",
     "callbacks.tensorboard": "TensorBoard",
-    "training": "Callback Run evaluate fit",
+    "training": "Callback Run evaluate fit resume",
 }
 
 

@@ -115,6 +115,8 @@ def as_array(x: object, where: str) -> Array:
 
 def check_array(x: object, where: str, features: int | None = None, dtype: np.dtype[Any] | None = None) -> Array:
     """Return ``x`` as a float array (batch, features) or raise ShapeError or InputError naming ``where``."""
+    if type(x) is np.ndarray and x.dtype is dtype and x.shape[1:] == (features,) and x.flags.c_contiguous:
+        return x
     array = as_array(x, where)
     if array.dtype not in (np.float32, np.float64):
         raise InputError(

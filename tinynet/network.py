@@ -13,7 +13,7 @@ from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.io import network_file, pytorch
 from tinynet.layers import Input, Layer, Node
-from tinynet.machinery.passes import Passes
+from tinynet.machinery.recording import Recorder
 from tinynet.settings import generator
 from tinynet.typing import Array, DType, Seed
 
@@ -72,7 +72,7 @@ class Network(HasArrays):
         # Names and shapes of the whole graph first: if a layer does not fit, no other is touched.
         features, count = [self.inputs], Counter[str]()
         for layer, parents in _layers(self.nodes):
-            if layer.recorder is not None:
+            if layer.recorder.in_network:
                 raise InputError(f"{layer.name} is in a network already; make a new layer, or a copy()")
             count[layer.kind] += 1
             layer.name = f"{layer.kind}_{count[layer.kind]}"
@@ -97,7 +97,8 @@ class Network(HasArrays):
             turns: tuple[dict[Any, Array], dict[Any, Array]] = {}, {}
             for k, layer in enumerate(self.layers.values()):
                 layer.gradients = turns[k % 2]
-        self._passes = Passes(list(self.layers.values()), features, self.dtype)
+        self._recorder = Recorder(list(self.layers.values()), features, self.dtype)
+        self._values: list[Array] = []  # every node's output in the last training forward, the batch first
         self.outputs = features[-1]
         self.params, self.grads, self.state = (self._named(role) for role in ("params", "grads", "state"))
 
@@ -132,8 +133,7 @@ class Network(HasArrays):
             If x has another number of features, or is not float.
         """
         x = check_array(x, "input", self.inputs, self.dtype)
-        outputs = self.run(x, training)
-        return outputs.copy() if training else outputs
+        return self._training_forward(x).copy() if training else self._predict(x)
 
     @overload
     def backward(self, dy: Array) -> Array: ...
@@ -151,21 +151,44 @@ class Network(HasArrays):
         input_gradient : bool
             Without it the product that gives d loss / dx is left out, and None returned: for training.
         """
-        dx = self.run_backward(dy, input_gradient=input_gradient)
+        dy = self._plan[-1][0].saved_for_backward(dy)[0]
+        recording = self._recorder.backward(dy, input_gradient)
+        if recording.new:
+            with self._recorder.record(recording):
+                recording.gradient = self._back_through_layers(recording.values[0], input_gradient)
+        else:
+            recording.replay()
+        recording.put_back()
+        dx = recording.gradient
         return dx.copy() if input_gradient and dx is not None else None
 
-    def run(self, x: Array, training: bool) -> Array:
-        """As `forward`, unchecked, and in training the output is written over by the next batch of its size.
+    # A pass goes through the layers the first time; from then on their kernel calls are replayed.
 
-        Layers that only call kernels are called for the first batch of a shape; from then on the same kernels are,
-        without the layers. See `tinynet.machinery.passes`.
-        """
-        return (self._passes.train if training else self._passes.predict)(x, self._through_layers)
+    def _training_forward(self, x: Array) -> Array:
+        """Return the outputs in an array that the next batch of this size is written over."""
+        batch = self._recorder.batch_with(x)
+        recording = self._recorder.training(batch)
+        if recording.new:
+            with self._recorder.record(recording):
+                recording.values = self._through_layers(batch, training=True)
+        else:
+            recording.replay()
+        self._values = recording.values
+        self._recorder.finish_training(recording)
+        return self._values[-1]
 
-    def run_backward(self, dy: Array, *, input_gradient: bool = False) -> Array | None:
-        """As `backward`; without ``input_gradient`` the gradient of the data, which costs a product, is left out."""
-        dy = self._plan[-1][0].recall(dy)[0]
-        return self._passes.back(dy, input_gradient, self._back_through_layers)
+    def _predict(self, x: Array) -> Array:
+        """Return the outputs at test time; in any thread, at any time."""
+        recording = self._recorder.prediction(x)
+        if recording.new:
+            assert recording.source is not None
+            with self._recorder.record(recording):
+                recording.values = self._through_layers(recording.source, training=False)[-1:]
+        else:
+            recording.replay(x)
+        y = recording.values[0].copy()
+        recording.put_back()
+        return y
 
     def _through_layers(self, x: Array, training: bool) -> list[Array]:
         """Return every node's output: each layer reads the outputs of those before it."""
@@ -196,17 +219,17 @@ class Network(HasArrays):
         return dvalues[0]
 
     def input_array(self, rows: int) -> Array:
-        """Return an array for a batch of so many rows: `run` in training copies any other into it first."""
-        return self._passes.batch(rows)
+        """Return an array for a batch of so many rows: `forward` in training copies any other into it first."""
+        return self._recorder.batch(rows)
 
     @property
     def values(self) -> dict[str, Array]:
         """Every layer's output in the last training forward, by name: to look at, before the next step."""
-        return dict(zip(self.layers, self._passes.values[1:], strict=False))
+        return dict(zip(self.layers, self._values[1:], strict=False))
 
     def layer_input(self, name: str) -> Array:
         """Return what the named layer read in the last training forward, its first input if it has several."""
-        return self._passes.values[self._plan[list(self.layers).index(name)][1][0]]
+        return self._values[self._plan[list(self.layers).index(name)][1][0]]
 
     # -- what is done to a trained network ----------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import numpy as np
 from tinynet import kernels
 from tinynet.arrays import LiveArrays, alike, check_gradients
 from tinynet.errors import InputError
-from tinynet.machinery.recording import Repeated
+from tinynet.machinery.recording import RepeatedCalls
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.settings import Setting, above_0, below_1, flag, not_negative
 from tinynet.typing import Array, Call
@@ -85,7 +85,7 @@ class SGD:
         self._velocity = LiveArrays()
         self._given: Any = None  # the dict of parameters of the last step
         self._params: dict[str, Array] = {}  # all that it moved
-        self._updates = Repeated()
+        self._updates = RepeatedCalls()
 
     @property
     def lr(self) -> float:
@@ -158,7 +158,7 @@ class SGD:
         return calls
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_updates": Repeated()}  # a copy's arrays are others
+        return {**self.__dict__, "_updates": RepeatedCalls()}  # a copy's arrays are others
 
     def _clip(self, grads: list[Array]) -> None:
         norm = math.sqrt(sum(kernels.sgd.sum_of_squares(g.reshape(-1)) for g in grads))

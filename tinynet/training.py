@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinynet import arguments
+from tinynet import arguments, files
 from tinynet.arguments import Examples, at_least_1
 from tinynet.datasets import Dataset
 from tinynet.errors import InputError
 from tinynet.history import History
+from tinynet.io import run_file
 from tinynet.losses import Loss, MeanSquaredError
 from tinynet.network import Network
 from tinynet.optimizers import SGD
 from tinynet.progress import StepBar
-from tinynet.run import LastState, Plan, batches_for, save_run, writable
+from tinynet.run import LastState, Plan, batches_for
 from tinynet.run import Run as Run  # callbacks know it from here
 from tinynet.settings import generator
 from tinynet.typing import Array, Seed
@@ -39,6 +40,25 @@ class Callback:
 
     def on_record(self, run: Run) -> None:
         """React to a record that was added to ``run.history``."""
+
+
+class _Watchers(Callback):
+    """All callbacks of a run as one."""
+
+    def __init__(self, callbacks: Sequence[Any]) -> None:
+        self.callbacks = callbacks
+
+    def on_backward(self, run: Run) -> None:
+        for callback in self.callbacks:
+            callback.on_backward(run)
+
+    def on_step(self, run: Run) -> None:
+        for callback in self.callbacks:
+            callback.on_step(run)
+
+    def on_record(self, run: Run) -> None:
+        for callback in self.callbacks:
+            callback.on_record(run)
 
 
 def fit(
@@ -134,65 +154,115 @@ def fit(
     run = Run(net, optimizer, history, total)
     plan = Plan(loss, batches, validation, record_every)
     if checkpoint is not None:
-        plan.checkpoint = writable(checkpoint)
+        plan.checkpoint = run_file.writable(checkpoint)
         plan.checkpoint_every = usual if checkpoint_every is None else at_least_1("checkpoint_every", checkpoint_every)
-        save_run(run, plan)
+        run_file.write(run, plan)
     elif checkpoint_every is not None:
         raise InputError("fit: checkpoint_every needs a checkpoint, the file to write")
     return go_on(run, plan, watchers, progress=progress)
 
 
+def resume(
+    path: str | Path,
+    train: Dataset,
+    *,
+    validation: Dataset | None = None,
+    callbacks: Iterable[Callback] = (),
+    progress: bool = False,
+) -> tuple[Network, History]:
+    """Go on with a run of `fit` from its last checkpoint, to the same bits as if it had never been stopped.
+
+    Parameters
+    ----------
+    path : path
+        What was given to `fit` as ``checkpoint``. It is written again as the run goes on.
+    train, validation : Dataset
+        The same as before; the file knows what they were, but does not hold them.
+    callbacks, progress
+        As for `fit`. A callback begins anew: what it saw before is not in the file.
+
+    Returns
+    -------
+    net : Network
+    history : History
+        Both of the whole run. If it had come to its end already, they are as they were then.
+
+    Raises
+    ------
+    FileFormatError
+        If the file is not one that `fit` writes; it names the file and the reason.
+    DataError
+        If the run was trained, or validated, on other data.
+    """
+    watchers = arguments.as_callbacks(callbacks)
+    run, plan = reopen(path, arguments.as_data(train), arguments.as_data(validation))
+    return run.net, go_on(run, plan, watchers, progress=progress)
+
+
+def reopen(path: str | Path, train: Dataset, validation: Dataset | None) -> tuple[Run, Plan]:
+    """Return the run in a checkpoint, ready to `go_on`; raise what `resume` says."""
+    path = files.as_path(path)
+    run, plan = run_file.read(path, Network.load(path), train, validation)
+    arguments.check_sets(run.net, train, None, validation, plan.loss)
+    return run, plan
+
+
 def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress: bool = False) -> History:
     """Train from where the run is to its end; return its history."""
-    net, optimizer, history, loss, recent = run.net, run.optimizer, run.history, plan.loss, plan.recent
-    history.diverged = False
+    net, optimizer, loss = run.net, run.optimizer, plan.loss
     bars = [StepBar(run)] if progress else []
-    watchers: list[Any] = [*callbacks, *bars]
-    statistics = LastState(net.state)
-    gradient = np.empty(0)
-    # A run that diverges overflows on its way: that is a result, not a warning.
-    with np.errstate(all="ignore"):
+    watchers, before = _Watchers([*callbacks, *bars]), LastState(net.state)
+    run.history.diverged = False
+    with np.errstate(all="ignore"):  # a run that diverges overflows on its way: that is a result, not a warning
         for x, y in itertools.islice(plan.batches, run.total_steps - run.step):
-            statistics.keep()
-            outputs = net.run(x, training=True)
-            if gradient.shape != outputs.shape:
-                gradient = np.empty_like(outputs)
+            before.keep()
+            outputs = net.forward(x, training=True)
+            gradient = np.empty_like(outputs)
             run.loss = loss.write(outputs, y, gradient)
-            recent.append(run.loss)
             if not math.isfinite(run.loss):
-                statistics.restore()
-                history.append(run.step, run.loss, math.nan, math.nan, optimizer.lr)
-                history.diverged = True
-                for watcher in watchers:
-                    watcher.on_record(run)
+                before.restore()
+                _record_divergence(run, watchers)
                 break
-            net.run_backward(gradient)
-            for watcher in watchers:
-                watcher.on_backward(run)
-            lr = optimizer.lr
+            net.backward(gradient, input_gradient=False)
+            watchers.on_backward(run)
             optimizer.step(net.params, net.grads)
             run.step += 1
-            for watcher in watchers:
-                watcher.on_step(run)
-            last = run.stop or run.step == run.total_steps
-            if last or run.step % plan.record_every == 0:
-                scores = (math.nan, math.nan)
-                if plan.validation is not None:
-                    scores = _evaluate(net, plan.validation, loss)
-                    history.diverged = not math.isfinite(scores[0])
-                history.append(run.step, math.fsum(recent) / len(recent), *scores, lr)
-                recent.clear()
-                for watcher in watchers:
-                    watcher.on_record(run)
-            if history.diverged:
-                break
-            if plan.checkpoint is not None and (last or run.stop or run.step % plan.checkpoint_every == 0):
-                save_run(run, plan)
-            if run.stop:
+            watchers.on_step(run)
+            _record_if_due(run, plan, watchers)
+            _save_if_due(run, plan)
+            if run.stop or run.history.diverged:
                 break
     for bar in bars:
         bar.close()
-    return history
+    return run.history
+
+
+def _record_divergence(run: Run, watchers: Callback) -> None:
+    """Record the batch's loss, which is not finite, as the run's end."""
+    run.history.append(run.step, run.loss, math.nan, math.nan, run.optimizer.lr)
+    run.history.diverged = True
+    watchers.on_record(run)
+
+
+def _record_if_due(run: Run, plan: Plan, watchers: Callback) -> None:
+    """Record the mean loss since the last record, and the validation set's, every so many steps and at the end."""
+    plan.recent.append(run.loss)
+    if not plan.is_due(run, plan.record_every):
+        return
+    scores = math.nan, math.nan
+    if plan.validation is not None:
+        scores = _evaluate(run.net, plan.validation, plan.loss)
+        run.history.diverged = not math.isfinite(scores[0])
+    lr = float(run.optimizer.rates[0])  # of the step that was made
+    run.history.append(run.step, math.fsum(plan.recent) / len(plan.recent), *scores, lr)
+    plan.recent.clear()
+    watchers.on_record(run)
+
+
+def _save_if_due(run: Run, plan: Plan) -> None:
+    """Write the checkpoint, every so many steps and at the end."""
+    if plan.checkpoint is not None and not run.history.diverged and plan.is_due(run, plan.checkpoint_every):
+        run_file.write(run, plan)
 
 
 def evaluate(net: Network, data: Examples, loss: Loss | type[Loss] | None = None) -> tuple[float, float]:
@@ -230,7 +300,7 @@ def _evaluate(net: Network, data: Dataset, loss: Loss) -> tuple[float, float]:
     with np.errstate(all="ignore"):  # a network that diverged has a loss that is not finite: that says it
         for start in range(0, len(data), EVALUATION_ROWS):
             x, y = data.x[start : start + EVALUATION_ROWS], data.y[start : start + EVALUATION_ROWS]
-            outputs = net.run(np.ascontiguousarray(x, net.dtype), training=False)
+            outputs = net.forward(x)
             total += loss(outputs, y)[0] * len(x)
             correct += _correct(outputs, y)
     classifies = data.y.ndim == 1 and not isinstance(loss, MeanSquaredError)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tinynet.layers import BatchNorm, Layer
-from tinynet.machinery import passes, tape
-from tinynet.machinery.passes import Passes
-from tinynet.machinery.recording import Recorded, Recorder
+from tinynet.machinery import recording, replay
+from tinynet.machinery.recording import Recorder, Recordings
 from tinynet.network import Network
 from tinynet.optimizers import SGD
 from tinynet.settings import Setting
@@ -30,8 +29,8 @@ class Mutation:
 
     @contextlib.contextmanager
     def made(self) -> Iterator[None]:
-        """Make the changes and take them back, with what a tape concluded from them."""
-        doubt = dict(tape._trust.doubt)
+        """Make the changes and take them back, with what a replay concluded from them."""
+        doubt = dict(replay._trust.doubt)
         before = [(owner, name, vars(owner)[name]) for owner, name, _, _ in self.edits]
         try:
             for owner, name, old, new in self.edits:
@@ -40,8 +39,8 @@ class Mutation:
         finally:
             for owner, name, function in before:
                 setattr(owner, name, function)
-            tape._trust.doubt.clear()
-            tape._trust.doubt.update(doubt)
+            replay._trust.doubt.clear()
+            replay._trust.doubt.update(doubt)
 
 
 def edited(function: Any, owner: Any, old: str, new: str) -> Any:
@@ -54,34 +53,42 @@ def edited(function: Any, owner: Any, old: str, new: str) -> Any:
     lines = ["def make(__class__):", textwrap.indent(source, "    "), f"    return {function.__name__}"]
     flags = __future__.annotations.compiler_flag
     made: dict[str, Any] = {}
-    exec(compile("\n".join(lines), inspect.getsourcefile(function) or "", "exec", flags), function.__globals__, made)
+    names = inspect.unwrap(function).__globals__
+    exec(compile("\n".join(lines), inspect.getsourcefile(function) or "", "exec", flags), names, made)
     return made["make"](owner)
 
 
 MUTATIONS = [
     Mutation(
         "what was recorded is not forgotten when a setting is assigned",
-        ((Recorded, "_forget", "self.recorder is not None", "False"),),
+        ((Recorder, "forget", "self.recordings = Recordings()", "pass"),),
     ),
     Mutation(
         "a replay reads the batch that was there when it was recorded",
-        ((Passes, "predict", "found.replay(x)", "found.replay()"),),
+        ((Network, "_predict", "recording.replay(x)", "recording.replay()"),),
     ),
     Mutation(
         "a replay takes all for the batch that lies where the first one lay, the network's own arrays too",
-        ((Passes, "predict", "Pass(x.copy())", "Pass(x)"),),
+        ((Recorder, "prediction", "found.source = x.copy()", "found.source = x"),),
     ),
     Mutation(
         "the gradient that goes in is the one that was there when the way back was recorded",
-        ((Passes, "back", "np.copyto(found.arrays[0], dy)", "pass"),),
+        ((Recorder, "backward", "np.copyto(found.values[0], dy)", "pass"),),
     ),
     Mutation(
         "the way back stays the one that was recorded, though the way there was recorded anew",
-        ((Passes, "train", "found = Pass()", "found = Pass(backward=vars(self.recorder).setdefault(rows, {}))"),),
+        (
+            (
+                Recorder,
+                "training",
+                "return found",
+                "found.backward = vars(self).setdefault(len(batch), {}); return found",
+            ),
+        ),
     ),
     Mutation(
         "what the layers kept for backward is that of another batch size",
-        ((Passes, "train", "if found is not last:", "if False:"),),
+        ((Recorder, "finish_training", "elif recording is not recordings.last:", "elif False:"),),
     ),
     Mutation(
         "a new dict of parameters loses the velocity",
@@ -97,7 +104,7 @@ MUTATIONS = [
     ),
     Mutation(
         "two threads replay one recorded prediction at once",
-        ((Passes, "predict", "found = idle.pop()", "found = idle[-1]"),),
+        ((recording, "_taken", "found = shelf.pop()", "found = shelf[-1]"),),
     ),
     Mutation(
         "calls that another thread makes are noted with those of the one that records",
@@ -105,7 +112,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a training forward that is refused leaves the one before to go back through",
-        ((Passes, "batch", "self._set_kept(None)\n", "\n"),),
+        ((Recorder, "batch", "self._set_saved(None)\n", "\n"),),
     ),
     Mutation(
         "eps stays what it was when the layer was first called",
@@ -121,14 +128,14 @@ MUTATIONS = [
     ),
     Mutation(
         "a forward of the user's own is not noticed",
-        ((passes, "_replayable", "return tuple(", "return True or tuple("),),
+        ((Recordings, "can_replay", "return tuple(", "return True or tuple("),),
     ),
     Mutation(
         "a prediction is written where a training forward's outputs lie",
-        ((Layer, "empty", "self.recorder is None or not reuse", "self.recorder is None"),),
+        ((Layer, "empty", "self.recorder.in_network and reuse", "self.recorder.in_network"),),
     ),
     Mutation(
         "a handler's prediction ends the recording that it interrupts",
-        ((Recorder, "through", "if outer is None:", "if True:"),),
+        ((Recorder, "record", "if outer is None:", "if True:"),),
     ),
 ]

@@ -46,7 +46,7 @@ from tests.differential.training import (
     step,
 )
 from tests.differential.world import SECONDS, GrownError, World
-from tinynet.machinery import passes
+from tinynet.machinery import recording
 
 Operation = Callable[[World, Random], Any]
 
@@ -73,7 +73,7 @@ class Program:
         """Run it; raise what went wrong, or that it stands still, with the operations so far as a note."""
         world = World(self.seed, OPERATIONS, BETWEEN, BETWEEN_STEPS)
         with _in_time(seconds), np.errstate(all="ignore"):
-            usual, passes.MEMORY = passes.MEMORY, world.memory
+            usual, recording.MEMORY = recording.MEMORY, world.memory
             try:
                 for name, seed in self.operations:
                     world.do(name, seed)
@@ -84,7 +84,7 @@ class Program:
                 error.add_note(f"program {self.seed}:\n" + "\n".join(world.log))
                 raise
             finally:
-                passes.MEMORY = usual
+                recording.MEMORY = usual
                 world.close()
         return world
 

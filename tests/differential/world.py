@@ -17,7 +17,7 @@ from tests.differential.model import Descent, Model, Place
 from tests.differential.own_layers import FACTORS, SCALED, SUBCLASSES, Moving, MovingLeakyReLU
 from tests.test_properties import draw_graph, unsettled
 from tinynet.layers import LAYERS
-from tinynet.machinery import passes
+from tinynet.machinery import recording
 
 WIDTH = 4  # of input and output: an output is an input too, and so are some of the network's own arrays
 BOUNDS = {"float64": 1e-9, "float32": 2e-4}
@@ -90,7 +90,7 @@ class World:
         self.own_kinds = any(type(layer) not in LAYERS.values() for layer in self.net.layers.values())
         self.places = [place_of(layer, reads) for layer, reads in self._in_order(graph.places)]
         self.sizes = [*random.sample([2, 3, 5, 8], k=2), 1]
-        self.memory = random.choice([passes.MEMORY, passes.MEMORY, 4 * passes.EACH])  # of what is recorded
+        self.memory = random.choice([recording.MEMORY, recording.MEMORY, 4 * recording.EACH])  # of what is recorded
         self.log = [f"{self.dtype} network, {self.memory} bytes for what is recorded:\n{self.net}"]
         self.model = self._model(self.places)
         for (name, layer), place in zip(self.net.layers.items(), self.places, strict=True):

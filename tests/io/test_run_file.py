@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import tinynet as tn
-from tinynet import cli, files, resuming, training
+from tinynet import cli, files, training
+from tinynet.io import run_file
 
 MOONS, OTHERS = tn.datasets.moons(61, seed=0), tn.datasets.moons(30, seed=1)
 
@@ -198,13 +199,13 @@ def test_it_is_one_safetensors_file_and_the_network_in_it_loads(tmp_path):
 def test_it_is_written_first_then_as_often_as_asked_or_each_epoch_or_twentieth_and_last(
     tmp_path, monkeypatch, given, expected
 ):
-    steps, save_run = [], training.save_run
+    steps, write = [], run_file.write
 
     def noted(run, plan):
         steps.append(run.step)
-        save_run(run, plan)
+        write(run, plan)
 
-    monkeypatch.setattr(training, "save_run", noted)
+    monkeypatch.setattr(run_file, "write", noted)
     fit(network(), checkpoint=tmp_path / "run", **given)
     assert steps == list(expected)
 
@@ -431,7 +432,7 @@ WRONG = ["x", -1, 1.5, None, [], {}, 10**40, "MT19937", math.nan, {"schedule": "
 
 def test_whatever_is_changed_in_it_the_run_goes_on_or_the_file_is_refused(stopped, monkeypatch):
     """Each entry in turn left out, and with four wrong values; the checksum fits."""
-    monkeypatch.setattr(resuming, "go_on", lambda *_, **__: None)
+    monkeypatch.setattr(training, "go_on", lambda *_, **__: None)
     content = stopped.read_bytes()
     entries = list(paths(json.loads(files.read_arrays(stopped)[1]["run"])))
     assert len(entries) > 35

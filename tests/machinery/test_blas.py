@@ -21,7 +21,7 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tinynet.machinery import blas
-from tinynet.machinery.tape import Tape
+from tinynet.machinery.replay import Replayer
 
 ROOT = Path(__file__).parents[2]
 SIZES = [  # batch, inputs, units: 1 row, 1 column, nothing, small and large
@@ -156,7 +156,7 @@ def test_another_threads_product_is_not_taken_for_someones_choice(replayed):
     library, arrays = blas.library(), [np.ones((2, 2), np.float32) for _ in range(3)]
     multiply = partial(blas.matmul, *arrays)
     if replayed:
-        multiply = Tape([(blas.matmul, tuple(arrays))]).replay
+        multiply = Replayer([(blas.matmul, tuple(arrays))]).replay
         multiply()
     with ThreadPoolExecutor(1) as pool:
         with blas.STEERING:
@@ -176,7 +176,7 @@ def test_a_signals_handler_may_multiply_and_wait_for_a_thread_that_does(replayed
     """Wherever it comes between two products: no deadlock, and the thread count is what it was."""
     library, shape = blas.library(), (60, 60)
     multiply, (a, b, out) = blas.matmul, (np.ones(shape, np.float32) for _ in range(3))
-    run = Tape([(blas.matmul, (a, b, out))]).replay if replayed else partial(multiply, a, b, out)
+    run = Replayer([(blas.matmul, (a, b, out))]).replay if replayed else partial(multiply, a, b, out)
     in_handler, handled = np.empty_like(out), []
 
     def handler(*_):
@@ -207,7 +207,7 @@ def test_a_signals_handler_may_multiply_and_wait_for_a_thread_that_does(replayed
 def test_an_interrupt_at_any_bytecode_leaves_threads_and_lock_as_they_were(replayed):
     """A tracer raises KeyboardInterrupt at each bytecode in turn, until a product comes to its end."""
     library, arrays = blas.library(), [np.ones((3, 3), np.float32) for _ in range(3)]
-    run = Tape([(blas.matmul, tuple(arrays))]).replay if replayed else partial(blas.matmul, *arrays)
+    run = Replayer([(blas.matmul, tuple(arrays))]).replay if replayed else partial(blas.matmul, *arrays)
     run()
     tracer, places, ended = sys.gettrace(), itertools.count(1), False
     while not ended:

@@ -141,12 +141,12 @@ def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[...,
 
 def _resumed(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[..., object]]:
     """Return a checkpoint's network, its optimizer and history, and what trains it to its end."""
-    from tinynet import resuming, training
+    from tinynet import training
     from tinynet.experiments import runs
 
     _check_beside_resume(args)
     train, test = runs.load_data(args.data)
-    run, plan = resuming.reopen(args.resume, train, test)
+    run, plan = training.reopen(args.resume, train, test)
     return run.net, run.optimizer, run.history, functools.partial(training.go_on, run, plan, progress=True)
 
 

@@ -154,8 +154,8 @@ def along_the_gradient(net: Network, data: Dataset, sizes: Sequence[float]) -> d
 
 
 def _loss_and_gradient(net: Network, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-    loss, dy = SoftmaxCrossEntropy()(net.run(x, training=True), y)
-    net.run_backward(dy)
+    loss, dy = SoftmaxCrossEntropy()(net.forward(x, training=True), y)
+    net.backward(dy, input_gradient=False)
     return loss, {name: grad.astype(np.float64) for name, grad in net.grads.items()}
 
 

@@ -67,12 +67,12 @@ class PartialNorm(Layer):
         x_hat = u * s
         y: Array = self.params["gamma"] * x_hat + self.params["beta"] if self.affine else x_hat.copy()
         if training:
-            self.keep(y, x_hat, centred, s)
+            self.save_for_backward(y, x_hat, centred, s)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Write dgamma and dbeta if there are any; return dx, through those statistics that are used."""
-        dy, x_hat, centred, s = self.recall(dy)
+        dy, x_hat, centred, s = self.saved_for_backward(dy)
         dx_hat = dy
         if self.affine:
             self.grads["gamma"][...] = (dy * x_hat).sum(axis=0)
@@ -120,10 +120,10 @@ class MovingNoise(Layer):
         m = shift + dtype(self.spread) * (2 * self.rng.random(x.shape, dtype) - 1)
         s = scale + dtype(self.spread) * self.rng.standard_normal(x.shape, dtype)
         y: Array = s * x + m
-        self.keep(y, s)
+        self.save_for_backward(y, s)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dy, scaled alike."""
-        dy, s = self.recall(dy)
+        dy, s = self.saved_for_backward(dy)
         return np.asarray(dy * s)

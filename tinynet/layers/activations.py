@@ -26,12 +26,12 @@ class Activation(Layer):
         y = self.empty("y", x.shape, reuse=training)
         self.call(getattr(kernels.activations, self.kernel + "_forward"), x.ravel(), y.ravel(), *self._numbers())
         if training:
-            self.keep(y, x, y if self.recorder is not None else y.copy())  # alone, y is the caller's
+            self.save_for_backward(y, x, self.unshared(y))
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dy f'(x), elementwise."""
-        dy, x, y = self.recall(dy)
+        dy, x, y = self.saved_for_backward(dy)
         dx = self.empty("dx", dy.shape)
         kernel = getattr(kernels.activations, self.kernel + "_backward")
         self.call(kernel, dy.ravel(), x.ravel(), y.ravel(), dx.ravel(), *self._numbers())

@@ -44,7 +44,7 @@ class Layer(Recorded, HasArrays):
         self.state: dict[str, Array] = {}
         self.dtype: np.dtype[Any] | None = None  # set when built
         self.features: tuple[int, ...] = ()  # of each input, set when built
-        self.kept: tuple[tuple[int, ...], tuple[Any, ...]] | None = None  # by forward: y's shape, and for backward
+        self.saved: tuple[tuple[int, ...], tuple[Any, ...]] | None = None  # by forward: y's shape, and for backward
         self.rng: Any = None  # a Generator, of a layer that draws in training: a stream of its own
         self.buffers: dict[tuple[Any, ...], Array] = {}  # in a network: arrays that are reused from step to step
         self.gradients = self.buffers  # those for d loss / dx; in a chain, two sets serve all layers in turn
@@ -122,7 +122,7 @@ class Layer(Recorded, HasArrays):
         ShapeError
             If the layer does not take such inputs.
         """
-        if self.recorder is not None:
+        if self.recorder.in_network:
             raise InputError(f"{self.name}: is in a network, whose arrays stay; build a copy()")
         features = tuple(count(f"{self.name}: features", width) for width in features)
         self.output_features(*features)
@@ -150,14 +150,14 @@ class Layer(Recorded, HasArrays):
         live = {role: getattr(self, role) for role in ("params", "grads", "state")}
         live = {role: type(arrays)({name: a.copy() for name, a in arrays.items()}) for role, arrays in live.items()}
         buffers: dict[Any, Array] = {}
-        vars(other).update(live, name=self.kind, rng=copy.deepcopy(self.rng), recorder=None, kept=None)
+        vars(other).update(live, name=self.kind, rng=copy.deepcopy(self.rng), saved=None)
+        vars(other).pop("recorder", None)
         vars(other).update(buffers=buffers, gradients=buffers)
         return other
 
     def call(self, kernel: Callable[..., None], *arguments: Any) -> None:
         """Call a kernel; if the network is recording, note the call."""
-        if self.recorder is not None:
-            self.recorder.note(kernel, arguments)
+        self.recorder.note(kernel, arguments)
         kernel(*arguments)
 
     def checked(self, x: Array) -> Array:
@@ -165,24 +165,15 @@ class Layer(Recorded, HasArrays):
         if self.dtype is None:
             x = check_array(x, self.name)
             self.build(x.shape[1], dtype=x.dtype)
-        elif not (
-            type(x) is np.ndarray
-            and x.dtype == self.dtype
-            and x.ndim == 2
-            and x.shape[1] == self.features[0]
-            and x.flags.c_contiguous
-        ):
-            x = check_array(x, self.name, self.features[0], self.dtype)
-        return x
+        return check_array(x, self.name, self.features[0], self.dtype)
 
-    def keep(self, y: Array, *needed: Any) -> None:
-        """Keep what backward will need of the training forward that returns ``y``."""
-        if self.recorder is not None:
-            self.recorder.known.last = None  # the network sets it; else someone called this layer alone
-        self.kept = y.shape, needed
+    def save_for_backward(self, y: Array, *needed: Any) -> None:
+        """Save what backward will need of the training forward that returns ``y``."""
+        self.recorder.forget_last()  # the network says when its forward is over; else this layer is called alone
+        self.saved = y.shape, needed
 
-    def recall(self, dy: Array) -> tuple[Any, ...]:
-        """Return ``dy``, checked, and what the last training forward kept.
+    def saved_for_backward(self, dy: Array) -> tuple[Any, ...]:
+        """Return ``dy``, checked, and what the last training forward saved.
 
         Raises
         ------
@@ -191,23 +182,27 @@ class Layer(Recorded, HasArrays):
         ShapeError
             If ``dy`` has not the shape of that forward's output.
         """
-        if self.kept is None:
+        if self.saved is None:
             raise InputError(f"{self.name}: backward needs a forward(x, training=True) before it")
         if type(dy) is not np.ndarray or dy.dtype != self.dtype or not dy.flags.c_contiguous:
             dy = check_array(dy, f"{self.name}: backward", dtype=self.dtype)
-        shape, needed = self.kept
+        shape, needed = self.saved
         if dy.shape != shape:
             raise ShapeError(f"{self.name}: backward expects dy of the output's shape {shape}, got {dy.shape}")
         return dy, *needed
 
     def empty(self, role: str, shape: tuple[int, ...], *, reuse: bool = True) -> Array:
         """Return an array to write into: a new one, or inside a network the same one at every step."""
-        if self.recorder is None or not reuse:
+        if not (self.recorder.in_network and reuse):
             return np.empty(shape, self.dtype)
         buffers = self.gradients if role == "dx" else self.buffers
         if (role, shape) not in buffers:
             buffers[role, shape] = np.empty(shape, self.dtype)
         return buffers[role, shape]
+
+    def unshared(self, y: Array) -> Array:
+        """Return y inside a network, else a copy of it: alone, y is the caller's, who may write into it."""
+        return y if self.recorder.in_network else y.copy()
 
     def __call__(self, *nodes: Node) -> Node:
         """Connect this layer to the outputs of others, in a graph; raise InputError for what is no node."""

@@ -98,7 +98,7 @@ class BatchNorm(Layer):
         work = self._work()
         self.call(kernels.batch_norm.forward, x, gamma, beta, self.eps, y, mu, rest, var, inv_std, *work)
         self.call(kernels.batch_norm.update_running, mu, rest, var, m, self.decay, running_mean, running_var)
-        self.keep(y, x, mu, rest, inv_std)
+        self.save_for_backward(y, x, mu, rest, inv_std)
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -106,7 +106,7 @@ class BatchNorm(Layer):
 
         The chain rule of the paper's section 3, simplified: dx = gamma inv_std (dy - mean(dy) - x_hat mean(dy x_hat)).
         """
-        dy, x, mu, rest, inv_std = self.recall(dy)
+        dy, x, mu, rest, inv_std = self.saved_for_backward(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
         self.call(kernels.batch_norm.backward, dy, x, mu, rest, inv_std, gamma, dx, dgamma, dbeta, *self._work())

@@ -63,19 +63,19 @@ class Dense(Layer):
         if self.bias:
             self.call(kernels.dense.add_bias, y, self.params["bias"])
         if training:
-            self.keep(y, x)
+            self.save_for_backward(y, x)
         return y
 
     def parameter_gradients(self, dy: Array) -> None:
         """Write dW = x^T dy and db = sum of dy over the batch."""
-        dy, x = self.recall(dy)
+        dy, x = self.saved_for_backward(dy)
         self.call(blas.matmul, x.T, dy, self.grads["weight"])
         if self.bias:
             self.call(kernels.dense.bias_gradient, dy, self.grads["bias"])
 
     def backward(self, dy: Array) -> Array:
         """Write the parameters' gradients and return dx = dy W^T: (batch, units) to (batch, inputs)."""
-        dy, _ = self.recall(dy)
+        dy, _ = self.saved_for_backward(dy)
         self.parameter_gradients(dy)
         dx = self.empty("dx", (len(dy), self.features[0]))
         self.call(blas.matmul, dy, self.params["weight"].T, dx)

@@ -41,12 +41,12 @@ class Dropout(Layer):
         mask = self.empty("mask", x.shape)
         self.call(draw, self.rng, self.rate, mask)
         self.call(np.multiply, x, mask, y)
-        self.keep(y, mask)
+        self.save_for_backward(y, mask)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dy for the numbers that were let through, scaled alike, and zero for the others."""
-        dy, mask = self.recall(dy)
+        dy, mask = self.saved_for_backward(dy)
         dx = self.empty("dx", dy.shape)
         self.call(np.multiply, dy, mask, dx)
         return dx

@@ -54,12 +54,12 @@ class LayerNorm(Layer):
             kernels.layer_norm.forward, x, self.params["gamma"], self.params["beta"], self.eps, y, x_hat, inv_std
         )
         if training:
-            self.keep(y, x_hat, inv_std)
+            self.save_for_backward(y, x_hat, inv_std)
         return y
 
     def backward(self, dy: Array) -> Array:
         """Write dgamma and dbeta, (features,); return dx (batch, features)."""
-        dy, x_hat, inv_std = self.recall(dy)
+        dy, x_hat, inv_std = self.saved_for_backward(dy)
         dx = self.empty("dx", dy.shape)
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
         self.call(kernels.layer_norm.backward, dy, x_hat, gamma, inv_std, dx, dgamma, dbeta)

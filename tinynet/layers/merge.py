@@ -44,12 +44,12 @@ class Add(Merge):
         for x in others:
             self.call(kernels.merge.add, y, x, y)
         if training:
-            self.keep(y)
+            self.save_for_backward(y)
         return y
 
     def backward(self, dy: Array) -> tuple[Array, ...]:  # type: ignore[override]
         """Return dy, (batch, features), for each input."""
-        (dy,) = self.recall(dy)
+        (dy,) = self.saved_for_backward(dy)
         dxs = tuple(self.empty(f"dx_{k}", dy.shape) for k in range(len(self.features)))
         for dx in dxs:
             self.call(kernels.merge.copy, dy, dx)
@@ -76,12 +76,12 @@ class Concat(Merge):
             self.call(kernels.merge.write_columns, x, y, start)
             start += x.shape[1]
         if training:
-            self.keep(y)
+            self.save_for_backward(y)
         return y
 
     def backward(self, dy: Array) -> tuple[Array, ...]:  # type: ignore[override]
         """Return each input's own columns of dy, (batch, its features)."""
-        (dy,) = self.recall(dy)
+        (dy,) = self.saved_for_backward(dy)
         dxs, start = [], 0
         for k, width in enumerate(self.features):
             dxs.append(self.empty(f"dx_{k}", (len(dy), width)))

@@ -17,12 +17,12 @@ class Softmax(Layer):
         y = self.empty("y", x.shape, reuse=training)
         self.call(kernels.softmax.forward, x, y)
         if training:
-            self.keep(y, y if self.recorder is not None else y.copy())  # alone, y is the caller's
+            self.save_for_backward(y, self.unshared(y))
         return y
 
     def backward(self, dy: Array) -> Array:
         """Return dx = y (dy - sum(dy y)), row by row."""
-        dy, y = self.recall(dy)
+        dy, y = self.saved_for_backward(dy)
         dx = self.empty("dx", dy.shape)
         self.call(kernels.softmax.backward, dy, y, dx)
         return dx

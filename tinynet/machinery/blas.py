@@ -1,6 +1,6 @@
 """Matrix products, by the OpenBLAS of the package scipy-openblas32 if it is installed, else by the BLAS of NumPy.
 
-`matmul` calls ``cblas_sgemm`` itself, so that a `tinynet.machinery.tape` can call the same function at the same
+`matmul` calls ``cblas_sgemm`` itself, so that a `tinynet.machinery.replay` can call the same function at the same
 address. Where none is found (Accelerate, or a BLAS that threadpoolctl does not know), NumPy does it.
 
 Products run on one thread, unless someone chose the number of threads: in the environment, or with threadpoolctl.

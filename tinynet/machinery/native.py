@@ -1,6 +1,6 @@
 """One door to what Numba and llvmlite keep to themselves: a kernel's machine code, its arguments as words, its calls.
 
-All of it may change with any release, so that nothing outside this file relies on it: `tinynet.machinery.tape`
+All of it may change with any release, so that nothing outside this file relies on it: `tinynet.machinery.replay`
 imports it in a try, compares what it does with plain calls, and does without it where the two do not agree.
 What is found is checked here first, since a word in the wrong place would end the process.
 """

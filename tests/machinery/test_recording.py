@@ -15,8 +15,8 @@ import pytest
 
 import tinynet as tn
 from tinynet.layers import LAYERS, Layer
-from tinynet.machinery import blas, passes
-from tinynet.machinery.recording import Recorder
+from tinynet.machinery import blas, recording
+from tinynet.machinery.recording import Recorder, Recording
 
 KINDS = [kind for kind in LAYERS if kind not in ("Dense", "Add", "Concat")]
 
@@ -175,14 +175,14 @@ def test_a_copy_goes_its_own_way(duplicate):
 
 
 def test_many_batch_sizes_do_not_pile_up(monkeypatch):
-    monkeypatch.setattr(passes, "MEMORY", 2**20)
+    monkeypatch.setattr(recording, "MEMORY", 2**20)
     net, plain = chain(), by_layers(chain())
     for k, rows in enumerate([*range(2, 40), *range(2, 40)]):
         assert_same(step(net, rows, k), step(plain, rows, k))
         net.forward(batch(net, rows, 0)[0])
-    known = net._passes.recorder.known
-    assert 0 < len(known.training) <= 2**20 / passes.EACH
-    assert 0 < len(known.predictions) <= 2**20 / passes.EACH
+    known = net._recorder.recordings
+    assert 0 < len(known.training) <= 2**20 / recording.EACH
+    assert 0 < len(known.predictions) <= 2**20 / recording.EACH
     assert sum(len(layer.buffers) for layer in net.layers.values()) <= 800
 
 
@@ -190,7 +190,7 @@ def test_many_batch_sizes_do_not_pile_up(monkeypatch):
 def test_the_arrays_of_many_batch_sizes_take_bounded_memory(training, monkeypatch):
     net = tn.mlp(64, [256] * 8, 10, norm="batch", seed=0)
     one = 124 * 4 * (64 + 8 * 3 * 256 + 10)  # bytes of its outputs; in training layers have more
-    monkeypatch.setattr(passes, "MEMORY", 3 * one)
+    monkeypatch.setattr(recording, "MEMORY", 3 * one)
     x = np.ones((124, 64), "float32")
     net.forward(x, training=training)
     tracemalloc.start()
@@ -200,22 +200,22 @@ def test_the_arrays_of_many_batch_sizes_take_bounded_memory(training, monkeypatc
         now = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
-    assert now <= (2 if training else 1) * passes.MEMORY
+    assert now <= (2 if training else 1) * recording.MEMORY
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_a_replayed_step_allocates_no_array(training):
-    rows = units = 1000  # so no array of a step has less than 4,000 bytes
+    rows = units = 1000  # so no array of a step has less than 4,000 bytes, but for the outputs: they are the caller's
     net, optimizer = tn.mlp(20, [units], units, activation="relu", norm="batch", seed=0), tn.SGD(0.1, momentum=0.9)
     x, y = np.ones((rows, 20), "float32"), np.arange(rows) % units
     loss, gradient = tn.SoftmaxCrossEntropy(), np.empty((rows, units), "float32")
 
     def once():
         if not training:
-            net.run(x, training=False)
+            net.forward(x)
             return
-        loss.write(net.run(x, training=True), y, gradient)
-        net.run_backward(gradient)
+        loss.write(net.forward(x, training=True), y, gradient)
+        net.backward(gradient, input_gradient=False)
         optimizer.step(net.params, net.grads)
 
     for _ in range(3):
@@ -233,8 +233,7 @@ def test_a_replayed_step_allocates_no_array(training):
     finally:
         tracemalloc.stop()
         sys.settrace(tracer)
-    outputs = 0 if training else gradient.nbytes  # a prediction is the caller's
-    assert peak - before < 4000 + outputs
+    assert peak - before < 4000 + gradient.nbytes  # of outputs
     assert now - before < 4000
 
 
@@ -255,7 +254,7 @@ class Doubled(Layer):
     def forward(self, x, *, training=False):
         y = 2 * x
         if training:
-            self.keep(y)
+            self.save_for_backward(y)
         return y
 
     def backward(self, dy):
@@ -308,22 +307,19 @@ def test_passes_forgotten_in_the_middle_of_a_step_do_not_upset_the_next():
 
 
 def test_only_the_recording_threads_calls_are_noted():
-    recorder, calls = Recorder(), []
-
-    def run():
+    recorder, outer, inner = Recorder([], [], np.dtype("float32")), Recording([]), Recording([])
+    with recorder.record(outer):
         with ThreadPoolExecutor(1) as pool:
             pool.submit(recorder.note, print, (1,)).result()
         recorder.note(print, (2,))
-        inner = []
-        recorder.through(inner, lambda: recorder.note(print, (3,)))  # a signal's handler
-        recorder.through(None, lambda: recorder.note(print, (4,)))
+        with recorder.record(inner):  # a signal's handler
+            recorder.note(print, (3,))
+        with recorder.record(Recording()):
+            recorder.note(print, (4,))
         recorder.note(print, (5,))
-        return inner
-
-    assert recorder.through(calls, run) == [(print, (3,))]
-    assert calls == [(print, (2,)), (print, (5,))]
     recorder.note(print, (6,))
-    assert len(calls) == 2
+    assert inner.calls == [(print, (3,))]
+    assert outer.calls == [(print, (2,)), (print, (5,))]
 
 
 # -- whatever is done between two passes ----------------------------------------------------------------------

@@ -1,14 +1,14 @@
-"""A tape: the kernel calls of one step, noted once and replayed without Python in between.
+"""Replaying recorded kernel calls without Python in between.
 
 At a batch of 60 and layers of 100 units, calling a kernel from Python costs about as much as what the kernel does.
-A step makes the same calls on the same arrays every time, so that a network notes them once and from then on hands
-them to `Tape.replay`, which does in compiled code what these two lines do::
+A step makes the same calls on the same arrays every time, so that a network records them once and from then on hands
+them to `Replayer.replay`, which does in compiled code what these two lines do::
 
     for kernel, arguments in calls:
         kernel(*arguments)
 
 A compiled kernel is a function at an address, and its arguments are machine words: numbers, and for an array the
-place of its data, its shape and its strides. The tape holds both; `tinynet.machinery.native` finds them. What is not
+place of its data, its shape and its strides. A replayer holds both; `tinynet.machinery.native` finds them. What is not
 compiled is called from Python when its turn comes.
 
 None of this is a promise of Numba's. The first time that a compiled function is to be replayed in a process, it is
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from tinynet.machinery.native import NativeCall
 
 
-class Tape:
+class Replayer:
     """Kernel calls to be replayed.
 
     Parameters
@@ -57,7 +57,7 @@ class Tape:
         self._read: Callable[[], Array | None] = _nothing
 
     def replay(self, source: Array | None = None) -> None:
-        """Make all calls again, reading ``source`` in place of the array that was read when they were noted."""
+        """Make all calls again, reading ``source`` in place of the array that was read when they were recorded."""
         if self._parts is None:
             self._parts = _parts(self.calls, self.source)
         if source is None:

@@ -14,8 +14,8 @@ import pytest
 
 from tinynet import kernels
 from tinynet.kernels.jit import jit
-from tinynet.machinery import blas, tape
-from tinynet.machinery.tape import Tape
+from tinynet.machinery import blas, replay
+from tinynet.machinery.replay import Replayer
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,7 @@ def noted(kernel, *arguments):
 def way(request, monkeypatch):
     """Both ways of replaying."""
     if request.param == "plain":
-        monkeypatch.setattr(tape, "_trust", tape._Trust(set(), {"error": RuntimeError("for the test")}))
+        monkeypatch.setattr(replay, "_trust", replay._Trust(set(), {"error": RuntimeError("for the test")}))
 
 
 def rows(seed, shape=(4, 3), dtype="float32"):
@@ -52,7 +52,7 @@ def test_all_that_reads_the_source_reads_the_new_one():
         noted(np.multiply, source[::-1], 2, doubled),
         noted(np.concatenate, [source, weight], 0, joined),
     ]
-    replayed = Tape(calls, source)
+    replayed = Replayer(calls, source)
     for x in (source, rows(2), rows(3), source, rows(4)):
         for out in (whole, below, product, doubled, joined):
             out[:] = np.nan
@@ -69,7 +69,7 @@ def test_all_that_reads_the_source_reads_the_new_one():
 def test_a_product_in_parts_reads_the_new_source_in_each(dtype):
     source, weight, out = rows(0, (8, 784), dtype), rows(1, (784, 1024), dtype), np.empty((8, 1024), dtype)
     assert len(list(blas.parts(source, weight, out))) > 1
-    replayed = Tape([noted(blas.matmul, source, weight, out)], source)
+    replayed = Replayer([noted(blas.matmul, source, weight, out)], source)
     for x in (source, rows(2, (8, 784), dtype)):
         expected = np.empty_like(out)
         blas.matmul(x, weight, expected)
@@ -92,7 +92,7 @@ def test_what_is_no_part_of_the_source_stays_what_it_was():
 
     real = float(np.int64(place).view(np.float64))
     calls = [noted(kernels.merge.copy, other, taken), noted(store, source, place, real, counts, reals)]
-    replayed = Tape(calls, source)
+    replayed = Replayer(calls, source)
     for x in (rows(2), other, rows(3)):
         counts[:] = reals[:] = taken[:] = 0
         replayed.replay(x)
@@ -103,7 +103,7 @@ def test_what_is_no_part_of_the_source_stays_what_it_was():
 @pytest.mark.usefixtures("way")
 def test_a_source_of_any_alignment_and_layout_is_read():
     source, out = rows(0), np.empty((4, 3), "float32")
-    replayed = Tape([noted(kernels.merge.copy, source, out)], source)
+    replayed = Replayer([noted(kernels.merge.copy, source, out)], source)
     for x in (np.frombuffer(b"x" + rows(1).tobytes(), "float32", offset=1).reshape(4, 3), rows(2, (3, 4)).T):
         replayed.replay(x)
         np.testing.assert_array_equal(out, x)
@@ -111,7 +111,7 @@ def test_a_source_of_any_alignment_and_layout_is_read():
 
 def test_no_source_is_kept_and_none_is_read_after_it_is_gone():
     source, out = rows(0), np.empty((4, 3), "float32")
-    replayed = Tape([noted(kernels.merge.copy, source, out)], source)
+    replayed = Replayer([noted(kernels.merge.copy, source, out)], source)
     given = rows(1)
     replayed.replay(given)
     alive = weakref.ref(given)
@@ -130,9 +130,9 @@ def test_an_exchange_that_is_interrupted_is_made_anew(monkeypatch):
         noted(np.negative, source, two),
         noted(kernels.merge.copy, source, three),
     ]
-    replayed, x, before, read = Tape(calls, source), rows(1), rows(2), tape._Program.read
+    replayed, x, before, read = Replayer(calls, source), rows(1), rows(2), replay._Program.read
     replayed.replay(before)
-    programs = [part for part in replayed._parts if isinstance(part, tape._Program)]
+    programs = [part for part in replayed._parts if isinstance(part, replay._Program)]
     assert len(programs) == 2
 
     def interrupted(program, new):
@@ -140,7 +140,7 @@ def test_an_exchange_that_is_interrupted_is_made_anew(monkeypatch):
             raise KeyboardInterrupt
         read(program, new)
 
-    monkeypatch.setattr(tape._Program, "read", interrupted)
+    monkeypatch.setattr(replay._Program, "read", interrupted)
     with pytest.raises(KeyboardInterrupt):
         replayed.replay(x)
     monkeypatch.undo()
@@ -167,7 +167,7 @@ def scaled(x, number, y):
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda n: f"{type(n).__name__} {n}")
 def test_numbers_of_every_kind_are_what_they_are(number, dtype):
     x, y = np.arange(5, dtype=dtype), np.empty(5, dtype)
-    replayed = Tape([noted(scaled, x, number, y)])
+    replayed = Replayer([noted(scaled, x, number, y)])
     expected = y.copy()
     np.testing.assert_allclose(expected, [k * float(number) for k in range(5)], rtol=1e-6)
     y[:] = np.nan
@@ -177,9 +177,9 @@ def test_numbers_of_every_kind_are_what_they_are(number, dtype):
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda n: f"{type(n).__name__} {n}")
 def test_and_they_are_words_not_calls_of_pythons(number):
-    replayed = Tape([noted(scaled, np.arange(5.0), number, np.empty(5))])
+    replayed = Replayer([noted(scaled, np.arange(5.0), number, np.empty(5))])
     replayed.replay()
-    assert [type(part) for part in replayed._parts] == [tape._Program]
+    assert [type(part) for part in replayed._parts] == [replay._Program]
 
 
 @pytest.mark.parametrize("argument", [2j, (1.0, 2), None, np.float16(0.5)])
@@ -191,13 +191,13 @@ def test_what_is_no_number_makes_the_call_pythons_own(argument):
     y = np.zeros(1)
     if isinstance(argument, np.float16):  # which Numba cannot compile here
         count(y, np.float32(argument))
-        replayed = Tape([(count.py_func, (y, argument))])
+        replayed = Replayer([(count.py_func, (y, argument))])
     else:
-        replayed = Tape([noted(count, y, argument)])
+        replayed = Replayer([noted(count, y, argument)])
     replayed.replay()
     replayed.replay()
     assert y[0] == 3
-    assert [type(part) for part in replayed._parts] == [tape._Python]
+    assert [type(part) for part in replayed._parts] == [replay._Python]
 
 
 def test_a_kernel_that_raises_says_so():
@@ -208,7 +208,7 @@ def test_a_kernel_that_raises_says_so():
             raise ValueError("above zero")
 
     x, y, after = np.zeros(1), np.zeros(2), np.zeros((1, 1))
-    replayed = Tape([noted(refuse, x, y), noted(kernels.merge.copy, np.ones((1, 1)), after)])
+    replayed = Replayer([noted(refuse, x, y), noted(kernels.merge.copy, np.ones((1, 1)), after)])
     replayed.replay()
     after[:], x[:] = 0, 1
     with pytest.raises(ValueError, match="above zero"):
@@ -241,8 +241,8 @@ from tests.small_training import digest
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     hashes = [digest(seed, dtype, networks=["narrow"]) for seed, dtype in ((0, "float32"), (1, "float64"))]
-from tinynet.machinery import tape
-print(json.dumps([hashes, [[w.category.__name__, str(w.message)] for w in caught], len(tape._trust.tried)]))
+from tinynet.machinery import replay
+print(json.dumps([hashes, [[w.category.__name__, str(w.message)] for w in caught], len(replay._trust.tried)]))
 """
 CALL_CONV = "from numba.core.registry import cpu_target; convention = cpu_target.target_context.call_conv\n"
 PRIVATE = {  # what becomes of a part -> how
@@ -305,7 +305,7 @@ def trained(change, **variables):
 
 @pytest.fixture(scope="module")
 def by_plain_calls():
-    return trained("from tinynet.machinery import tape; tape._trust.doubt['error'] = ValueError()")[0]
+    return trained("from tinynet.machinery import replay; replay._trust.doubt['error'] = ValueError()")[0]
 
 
 @pytest.mark.slow
@@ -339,7 +339,7 @@ def test_without_the_parts_of_numbas_cache_kernels_are_compiled_in_each_process(
 
 
 def test_what_is_compared_is_of_one_moment_while_another_thread_writes(monkeypatch):
-    kernel, x, y, copies = kernels.activations.sigmoid_forward, np.ones(3), np.zeros(3), tape._copies
+    kernel, x, y, copies = kernels.activations.sigmoid_forward, np.ones(3), np.zeros(3), replay._copies
 
     def copies_and_writes(arguments):
         found = copies(arguments)
@@ -347,5 +347,5 @@ def test_what_is_compared_is_of_one_moment_while_another_thread_writes(monkeypat
         return found
 
     kernel(x, y)
-    monkeypatch.setattr(tape, "_copies", copies_and_writes)
-    tape._try([(kernel, (x, y))])
+    monkeypatch.setattr(replay, "_copies", copies_and_writes)
+    replay._try([(kernel, (x, y))])
