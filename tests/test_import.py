@@ -80,9 +80,12 @@ def test_every_name_is_loaded_from_where_the_imports_for_type_checkers_have_it()
         for node in imports
         if node.module != "tinynet"
     }
+    layers = places.pop("layers")
     assert {module: set(names.split()) for module, names in tn._PLACES.items()} == places
+    elsewhere = {name for names in places.values() for name in names}
+    assert {name for name in tn.__all__ if name[0].isupper()} - elsewhere == layers
     files = {alias.name for node in imports if node.module == "tinynet" for alias in node.names}
-    assert {name for names in places.values() for name in names} | files | {"load"} == set(tn.__all__)
+    assert elsewhere | layers | files | {"load"} == set(tn.__all__)
     assert set(tn.__all__) <= set(dir(tn))
 
 

@@ -101,13 +101,11 @@ __all__ = [
     "torch_sequential",
 ]
 
-_PLACES = {  # where the names above are, for `__getattr__`; those that are in none are files of their own
+_PLACES = {  # where the names above are, for `__getattr__`; of those in none, Capitals are layers, the others files
     "datasets": "Dataset",
     "errors": "DataError FileFormatError InputError ShapeError",
     "history": "History",
     "io.pytorch": "from_torch_state torch_sequential",
-    "layers": "Add BatchNorm Concat Dense Dropout ELU GELU Input Layer LayerNorm LeakyReLU Node ReLU SELU "
-    "Sigmoid Softmax Tanh",
     "callbacks.live": "LiveCurves",
     "losses": "MeanSquaredError SoftmaxCrossEntropy",
     "models": "mlp",
@@ -132,7 +130,8 @@ if not TYPE_CHECKING:  # which would take every name for one that is there
 
         if name == "load":
             return import_module("tinynet.network").Network.load
-        place = next((module for module, names in _PLACES.items() if name in names.split()), None)
+        place = "layers" if name in __all__ and name[0].isupper() else None
+        place = next((module for module, names in _PLACES.items() if name in names.split()), place)
         if place is not None:
             globals()[name] = getattr(import_module(f"tinynet.{place}"), name)
             return globals()[name]

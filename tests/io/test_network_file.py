@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import tinynet as tn
+from tests.layers import kinds
 from tinynet import files, initializers
 from tinynet.io import network_file
 from tinynet.io.network_file import MOST_LAYERS
@@ -19,8 +20,8 @@ def every_kind_of_layer(dtype="float32"):
     a = tn.LeakyReLU(slope=0.2)(tn.BatchNorm(decay=0.7, eps=1e-3)(tn.Dense(6, bias=False, init="orthogonal")(x)))
     b = tn.ELU(alpha=0.5)(tn.LayerNorm(eps=1e-2)(tn.Dense(6, init="normal(0.3)")(x)))
     h = tn.Dropout(0.3)(tn.Concat()(tn.Add()(a, b, a), tn.Sigmoid()(a), x))
-    for layer in (tn.Tanh(), tn.ReLU(), tn.SELU(), tn.GELU()):
-        h = layer(tn.BatchNorm()(h))
+    for make in kinds.MAKERS.values():
+        h = make()(tn.BatchNorm()(h))
     return tn.Network(x, tn.Softmax()(tn.Dense(3)(h)), seed=1, dtype=dtype)
 
 

@@ -1,46 +1,30 @@
-"""Every kind of layer through the same contract. A new layer needs a line in `CASES`, and a test says so."""
+"""Every kind of layer through the same contract; `tests.layers.kinds` finds it by itself, and settings for it."""
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
 
 import tinynet as tn
+from tests.layers import kinds
+from tinynet import layers
 from tinynet.course.numerical import derivative
 from tinynet.layers import LAYERS
 
 
 @dataclass(frozen=True)
 class Case:
-    kind: type[tn.Layer]
-    settings: dict[str, Any] = field(default_factory=dict)
+    make: partial[tn.Layer]
     widths: tuple[int, ...] = (4,)  # features of each input
 
-    def make(self) -> tn.Layer:
-        return self.kind(**self.settings)
 
-
-CASES = {
-    "Dense": Case(tn.Dense, {"units": 3}),
-    "Dense without bias": Case(tn.Dense, {"units": 3, "bias": False, "init": "he_normal"}),
-    "BatchNorm": Case(tn.BatchNorm),
-    "BatchNorm with settings": Case(tn.BatchNorm, {"decay": 0.7, "eps": 1e-2}),
-    "LayerNorm": Case(tn.LayerNorm),
-    "LayerNorm with settings": Case(tn.LayerNorm, {"eps": 1e-2}),
-    "Sigmoid": Case(tn.Sigmoid),
-    "Tanh": Case(tn.Tanh),
-    "ReLU": Case(tn.ReLU),
-    "LeakyReLU": Case(tn.LeakyReLU, {"slope": 0.2}),
-    "ELU": Case(tn.ELU, {"alpha": 0.7}),
-    "SELU": Case(tn.SELU),
-    "GELU": Case(tn.GELU),
-    "Softmax": Case(tn.Softmax),
-    "Dropout": Case(tn.Dropout, {"rate": 0.3}),
-    "Add": Case(tn.Add, widths=(4, 4, 4)),
-    "Concat": Case(tn.Concat, widths=(4, 2, 3)),
-    "Concat of one": Case(tn.Concat),
+CASES = {name: Case(make, (4, 4, 4) if make().many_inputs else (4,)) for name, make in kinds.MAKERS.items()} | {
+    "Dense with another init": Case(partial(tn.Dense, 3, init="he_normal")),
+    "BatchNorm with a small eps": Case(partial(tn.BatchNorm, eps=1e-2)),
+    "Concat of other widths": Case(partial(tn.Concat), (4, 2, 3)),
+    "Concat of a single input": Case(partial(tn.Concat)),
 }
 DTYPES = ["float32", "float64"]
 M = 6  # examples in a batch
@@ -83,7 +67,7 @@ def width_of(layer):
 
 def same_draws(layer):
     """Let a layer that draws random numbers draw the same ones from here on."""
-    if isinstance(layer, tn.Dropout):
+    if layer.rng is not None:
         layer.rng = np.random.default_rng(7)
 
 
@@ -96,8 +80,11 @@ def backward(layer, dy):
 # -- alone --------------------------------------------------------------------------------------------------
 
 
-def test_every_kind_of_layer_is_here():
-    assert {case.kind.__name__ for case in CASES.values()} == set(LAYERS)
+def test_every_layer_is_public_and_has_a_kind_of_its_own():
+    classes = {name: value for name, value in vars(layers).items() if name in layers.__all__}
+    classes = {name for name, value in classes.items() if isinstance(value, type) and issubclass(value, tn.Layer)}
+    assert classes - {"Layer", "Activation"} == set(LAYERS) <= set(tn.__all__)
+    assert len({layer.kind for layer in LAYERS.values()}) == len(LAYERS)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -180,7 +167,7 @@ def test_inputs_are_left_as_they_are(case, dtype):
 
 @pytest.mark.parametrize("m", [1, M])
 def test_what_is_returned_is_the_callers(case, dtype, m):
-    if m == 1 and case.kind.kind == "batch_norm":
+    if m == 1 and isinstance(case.make(), tn.BatchNorm):
         pytest.skip("a batch of one is refused in training")
     layer, xs = built(case, dtype), inputs(case, dtype, m=m)
     dy = numbers((m, width_of(layer)), dtype, seed=50)
@@ -302,7 +289,7 @@ def test_a_copy_that_is_used_does_not_change_what_the_original_draws(case):
 def test_config_rebuilds_an_equal_layer(case):
     layer = case.make()
     config = json.loads(json.dumps(layer.config()))  # as a saved network keeps it
-    assert config | case.settings == config
+    assert config | case.make.keywords == config
     again = LAYERS[type(layer).__name__](**config)
     assert again.config() == layer.config()
     assert repr(again) == repr(layer)
@@ -318,7 +305,7 @@ def test_the_same_seed_gives_the_same_layer_and_another_seed_another(case):
         return layer.forward(*inputs(case), training=True)
 
     np.testing.assert_array_equal(first_output(1), first_output(1))
-    is_random = case.kind is tn.Dropout or case.kind.kind == "dense"
+    is_random = isinstance(case.make(), tn.Dropout) or "init" in case.make().config()
     assert np.array_equal(first_output(1), first_output(2)) != is_random
 
 

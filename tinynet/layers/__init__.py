@@ -20,12 +20,6 @@ from tinynet.layers.layer_norm import LayerNorm
 from tinynet.layers.merge import Add, Concat
 from tinynet.layers.softmax import Softmax
 
-LAYERS: dict[str, type[Layer]] = {
-    layer.__name__: layer
-    for layer in (Dense, BatchNorm, LayerNorm, *ACTIVATIONS.values(), Softmax, Dropout, Add, Concat)
-}
-"""Every kind of layer by its class's name: what a saved network may name."""
-
 __all__ = [
     "ACTIVATIONS",
     "ELU",
@@ -49,3 +43,8 @@ __all__ = [
     "Tanh",
     "make_activation",
 ]
+
+_CLASSES = [value for value in map(globals().get, __all__) if isinstance(value, type) and issubclass(value, Layer)]
+
+LAYERS: dict[str, type[Layer]] = {layer.__name__: layer for layer in _CLASSES if layer.kind != Layer.kind}
+"""Every class above that has a kind of its own, by its name: what a saved network may name."""
