@@ -49,11 +49,11 @@ def computed():
             gamma, beta = np.full(4, 2, dtype), np.ones(4, dtype)
             for eps in (1e-5, 0.0):
                 y, dx, x_hat = (np.empty_like(batch) for _ in range(3))
-                mu, rest, var, inv_std, *four = (np.empty(4, dtype) for _ in range(8))
-                kernels.batch_norm.forward(batch, gamma, beta, eps, y, mu, rest, var, inv_std, *four[:2])
-                kernels.batch_norm.backward(batch, batch, mu, rest, inv_std, gamma, dx, *four)
+                mu, correction, var, inv_std, *four = (np.empty(4, dtype) for _ in range(8))
+                kernels.batch_norm.forward(batch, gamma, beta, eps, y, mu, correction, var, inv_std, *four[:2])
+                kernels.batch_norm.backward(batch, batch, mu, correction, inv_std, gamma, dx, *four)
                 running = np.zeros(4, dtype), np.ones(4, dtype)
-                kernels.batch_norm.update_running(mu, rest, var, m, 0.9, *running)
+                kernels.batch_norm.update_running(mu, correction, var, m, 0.9, *running)
                 at_test, scale = np.empty_like(batch), np.empty(4, dtype)
                 kernels.batch_norm.inference(batch, gamma, beta, beta, 0 * beta, eps, at_test, scale)
                 out[f"batch norm {k} {eps} {dtype}"] = [y, mu, var, inv_std, dx, *four, *running, at_test, scale]

@@ -12,8 +12,8 @@ ROUNDED = {"rtol": 2e-6, "atol": 2e-6}  # float32: a few units in the last place
 
 def forward(x, gamma=None, beta=None, eps=EPS):
     """Return y, x_hat, mu, var, inv_std, as the twin does."""
-    y, mu, rest, var, inv_std = run_forward(x, gamma, beta, eps)
-    return y, (x - mu - rest) * inv_std, mu + rest, var, inv_std
+    y, mu, correction, var, inv_std = run_forward(x, gamma, beta, eps)
+    return y, (x - mu - correction) * inv_std, mu + correction, var, inv_std
 
 
 def run_forward(x, gamma, beta, eps):
@@ -21,17 +21,17 @@ def run_forward(x, gamma, beta, eps):
     gamma = np.ones(features, x.dtype) if gamma is None else gamma
     beta = np.zeros(features, x.dtype) if beta is None else beta
     y = np.full_like(x, 77)  # what was in the arrays before must not matter
-    mu, rest, var, inv_std, *work = (np.full(features, 77, x.dtype) for _ in range(6))
-    batch_norm.forward(x, gamma, beta, eps, y, mu, rest, var, inv_std, *work)
-    return y, mu, rest, var, inv_std
+    mu, correction, var, inv_std, *work = (np.full(features, 77, x.dtype) for _ in range(6))
+    batch_norm.forward(x, gamma, beta, eps, y, mu, correction, var, inv_std, *work)
+    return y, mu, correction, var, inv_std
 
 
 def backward(dy, x, gamma, eps=EPS):
     """Return dx, dgamma, dbeta, as the twin does."""
-    _, mu, rest, _, inv_std = run_forward(x, gamma, None, eps)
+    _, mu, correction, _, inv_std = run_forward(x, gamma, None, eps)
     dx = np.full_like(x, 77)
     dgamma, dbeta, *work = (np.full_like(gamma, 77) for _ in range(4))
-    batch_norm.backward(dy, x, mu, rest, inv_std, gamma, dx, dgamma, dbeta, *work)
+    batch_norm.backward(dy, x, mu, correction, inv_std, gamma, dx, dgamma, dbeta, *work)
     return dx, dgamma, dbeta
 
 

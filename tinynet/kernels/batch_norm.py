@@ -18,7 +18,7 @@ def forward(
     eps: float,
     y: Array,
     mu: Array,
-    rest: Array,
+    correction: Array,
     var: Array,
     inv_std: Array,
     scale: Array,
@@ -27,7 +27,7 @@ def forward(
     """Normalize each feature over the batch: the paper's Algorithm 1.
 
     Reads ``x, gamma, beta``; writes the others. ``var`` is the biased batch variance (1/m). The batch mean is
-    ``mu + rest``: ``rest`` is what rounding left.
+    ``mu + correction``: ``correction`` is what rounding left.
     """
     m, features = x.shape
     one_over_m = x.dtype.type(np.float64(1) / m)
@@ -40,19 +40,20 @@ def forward(
     for j in range(features):
         mu[j] *= one_over_m
 
-    # (2)  var = 1/m sum((x - mu)^2), in a second pass: E[x^2] - E[x]^2 cancels, and in float32 on data at
-    # 1000 +- 0.1 gives negative variances. The sum of (x - mu), zero in exact arithmetic, is what rounding left
-    # in mu; taking it out keeps full accuracy when mu is large beside the deviation (Chan et al. 1983, eq. 1.7).
-    rest[:] = 0
+    # (2)  var = 1/m sum((x - mu)^2)
+    # In a second pass: E[x^2] - E[x]^2 cancels, and in float32 on data at 1000 +- 0.1 gives negative variances. The
+    # mean of (x - mu), zero in exact arithmetic, is what rounding left in mu: the correction. Taking it out keeps full
+    # accuracy when mu is large beside the deviation (Chan et al. 1983, eq. 1.7).
+    correction[:] = 0
     var[:] = 0
     for i in range(m):
         for j in range(features):
             centred = x[i, j] - mu[j]
-            rest[j] += centred
+            correction[j] += centred
             var[j] += centred * centred
     for j in range(features):
-        rest[j] *= one_over_m
-        var[j] = var[j] * one_over_m - rest[j] * rest[j]
+        correction[j] *= one_over_m
+        var[j] = var[j] * one_over_m - correction[j] * correction[j]
         if var[j] < 0:  # only by rounding; a NaN stays a NaN
             var[j] = 0
         if var[j] == np.inf:  # x - mu overflowed: 1 / sqrt(inf) would give x_hat = 0, which is wrong and looks right
@@ -63,7 +64,7 @@ def forward(
     # in one: y = (x - mu) scale + shift
     for j in range(features):
         scale[j] = gamma[j] * inv_std[j]
-        shift[j] = beta[j] - rest[j] * scale[j]
+        shift[j] = beta[j] - correction[j] * scale[j]
     for i in range(m):
         for j in range(features):
             y[i, j] = (x[i, j] - mu[j]) * scale[j] + shift[j]
@@ -74,25 +75,27 @@ def backward(
     dy: Array,
     x: Array,
     mu: Array,
-    rest: Array,
+    correction: Array,
     inv_std: Array,
     gamma: Array,
     dx: Array,
     dgamma: Array,
     dbeta: Array,
-    slope: Array,
-    level: Array,
+    of_centred: Array,
+    constant: Array,
 ) -> None:
-    """Gradients of batch normalization in training: writes ``dx``, ``dgamma``, ``dbeta``, ``slope``, ``level``.
+    """Gradients of batch normalization in training: writes ``dx``, ``dgamma``, ``dbeta`` and the two coefficients.
 
     With x_hat = (x - mu) inv_std the chain rule through mu and var collapses to one line a feature::
 
         dx = gamma inv_std (dy - mean(dy) - x_hat mean(dy x_hat))
+
+    ``of_centred`` is what multiplies (x - mu) in it, ``constant`` what is the same for all examples.
     """
     m, features = dy.shape
     one_over_m = dy.dtype.type(np.float64(1) / m)
 
-    # dbeta = sum(dy)      dgamma = sum(dy x_hat)
+    # the two sums over the batch:  dbeta = sum(dy)      dgamma = sum(dy x_hat)
     dgamma[:] = 0
     dbeta[:] = 0
     for i in range(m):
@@ -100,28 +103,28 @@ def backward(
             dbeta[j] += dy[i, j]
             dgamma[j] += dy[i, j] * (x[i, j] - mu[j])
     for j in range(features):
-        dgamma[j] = (dgamma[j] - dbeta[j] * rest[j]) * inv_std[j]
+        dgamma[j] = (dgamma[j] - dbeta[j] * correction[j]) * inv_std[j]
 
-    # dx is linear in dy and x: dx = gamma inv_std dy - slope (x - mu) - level
+    # the formula above, sorted by dy, (x - mu) and neither; mean(dy) = dbeta / m and mean(dy x_hat) = dgamma / m
     for j in range(features):
-        scale = gamma[j] * inv_std[j]
-        slope[j] = scale * inv_std[j] * dgamma[j] * one_over_m
-        level[j] = scale * dbeta[j] * one_over_m - slope[j] * rest[j]
+        of_dy = gamma[j] * inv_std[j]
+        of_centred[j] = of_dy * inv_std[j] * dgamma[j] * one_over_m
+        constant[j] = of_dy * dbeta[j] * one_over_m - of_centred[j] * correction[j]
     for i in range(m):
         for j in range(features):
-            dx[i, j] = gamma[j] * inv_std[j] * dy[i, j] - slope[j] * (x[i, j] - mu[j]) - level[j]
+            dx[i, j] = gamma[j] * inv_std[j] * dy[i, j] - of_centred[j] * (x[i, j] - mu[j]) - constant[j]
 
 
 @jit
 def update_running(
-    mu: Array, rest: Array, var: Array, m: int, decay: float, running_mean: Array, running_var: Array
+    mu: Array, correction: Array, var: Array, m: int, decay: float, running_mean: Array, running_var: Array
 ) -> None:
     """Move the running statistics toward the batch's: running = decay running + (1 - decay) batch.
 
     The running variance takes the unbiased batch variance, m/(m - 1) var, as the paper's Algorithm 2 does.
     """
     for j in range(mu.shape[0]):
-        running_mean[j] = decay * running_mean[j] + (1 - decay) * (mu[j] + rest[j])
+        running_mean[j] = decay * running_mean[j] + (1 - decay) * (mu[j] + correction[j])
         running_var[j] = decay * running_var[j] + (1 - decay) * var[j] * (np.float64(m) / (m - 1))
 
 

@@ -20,13 +20,13 @@ def forward(x: Array, gamma: Array, beta: Array, eps: float, y: Array, x_hat: Ar
 
         # in a second pass, and without what rounding left in mu: as in batch_norm.forward
         var = zero
-        rest = zero
+        correction = zero
         for j in range(features):
             x_hat[i, j] = x[i, j] - mu
-            rest += x_hat[i, j]
+            correction += x_hat[i, j]
             var += x_hat[i, j] * x_hat[i, j]
-        rest *= one_over_n
-        var = var * one_over_n - rest * rest
+        correction *= one_over_n
+        var = var * one_over_n - correction * correction
         if var < 0:
             var = zero
         if var == np.inf:
@@ -34,7 +34,7 @@ def forward(x: Array, gamma: Array, beta: Array, eps: float, y: Array, x_hat: Ar
         inv_std[i] = 1 / (var + eps) ** 0.5
 
         for j in range(features):
-            x_hat[i, j] = (x_hat[i, j] - rest) * inv_std[i]
+            x_hat[i, j] = (x_hat[i, j] - correction) * inv_std[i]
             y[i, j] = gamma[j] * x_hat[i, j] + beta[j]
 
 

@@ -94,11 +94,13 @@ class BatchNorm(Layer):
                 f"{self.name}: a training batch needs at least 2 examples, got {m} "
                 "(one example has no variance; for a prediction use training=False)"
             )
-        mu, rest, var, inv_std = (self.empty(role, gamma.shape) for role in ("mu", "rest", "var", "inv_std"))
+        mu, correction, var, inv_std = (
+            self.empty(role, gamma.shape) for role in ("mu", "correction", "var", "inv_std")
+        )
         work = self._work()
-        self.call(kernels.batch_norm.forward, x, gamma, beta, self.eps, y, mu, rest, var, inv_std, *work)
-        self.call(kernels.batch_norm.update_running, mu, rest, var, m, self.decay, running_mean, running_var)
-        self.save_for_backward(y, x, mu, rest, inv_std)
+        self.call(kernels.batch_norm.forward, x, gamma, beta, self.eps, y, mu, correction, var, inv_std, *work)
+        self.call(kernels.batch_norm.update_running, mu, correction, var, m, self.decay, running_mean, running_var)
+        self.save_for_backward(y, x, mu, correction, inv_std)
         return y
 
     def backward(self, dy: Array) -> Array:
@@ -106,10 +108,24 @@ class BatchNorm(Layer):
 
         The chain rule of the paper's section 3, simplified: dx = gamma inv_std (dy - mean(dy) - x_hat mean(dy x_hat)).
         """
-        dy, x, mu, rest, inv_std = self.saved_for_backward(dy)
+        dy, x, mu, correction, inv_std = self.saved_for_backward(dy)
         dx = self.empty("dx", dy.shape)
+        of_centred, constant = (self.empty(role, mu.shape) for role in ("of_centred", "constant"))
         gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
-        self.call(kernels.batch_norm.backward, dy, x, mu, rest, inv_std, gamma, dx, dgamma, dbeta, *self._work())
+        self.call(
+            kernels.batch_norm.backward,
+            dy,
+            x,
+            mu,
+            correction,
+            inv_std,
+            gamma,
+            dx,
+            dgamma,
+            dbeta,
+            of_centred,
+            constant,
+        )
         return dx
 
     def _work(self) -> list[Array]:
