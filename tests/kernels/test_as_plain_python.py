@@ -50,13 +50,13 @@ def computed():
             for eps in (1e-5, 0.0):
                 y, dx, x_hat = (np.empty_like(batch) for _ in range(3))
                 mu, correction, var, inv_std, *four = (np.empty(4, dtype) for _ in range(8))
-                kernels.batch_norm.forward(batch, gamma, beta, eps, y, mu, correction, var, inv_std, *four[:2])
+                kernels.batch_norm.forward(batch, gamma, beta, eps, y, mu, correction, var, inv_std)
                 kernels.batch_norm.backward(batch, batch, mu, correction, inv_std, gamma, dx, *four)
                 running = np.zeros(4, dtype), np.ones(4, dtype)
                 kernels.batch_norm.update_running(mu, correction, var, m, 0.9, *running)
-                at_test, scale = np.empty_like(batch), np.empty(4, dtype)
-                kernels.batch_norm.inference(batch, gamma, beta, beta, 0 * beta, eps, at_test, scale)
-                out[f"batch norm {k} {eps} {dtype}"] = [y, mu, var, inv_std, dx, *four, *running, at_test, scale]
+                at_test, inv_std_at_test = np.empty_like(batch), np.empty(4, dtype)
+                kernels.batch_norm.inference(batch, gamma, beta, beta, 0 * beta, eps, at_test, inv_std_at_test)
+                out[f"batch norm {k} {eps} {dtype}"] = [y, mu, var, inv_std, dx, *four, *running, at_test, inv_std_at_test]
                 y, inv_std, dgamma, dbeta = np.empty_like(batch), np.empty(m, dtype), gamma.copy(), beta.copy()
                 kernels.layer_norm.forward(batch, gamma, beta, eps, y, x_hat, inv_std)
                 kernels.layer_norm.backward(batch, x_hat, gamma, inv_std, dx, dgamma, dbeta)

@@ -21,8 +21,8 @@ def run_forward(x, gamma, beta, eps):
     gamma = np.ones(features, x.dtype) if gamma is None else gamma
     beta = np.zeros(features, x.dtype) if beta is None else beta
     y = np.full_like(x, 77)  # what was in the arrays before must not matter
-    mu, correction, var, inv_std, *work = (np.full(features, 77, x.dtype) for _ in range(6))
-    batch_norm.forward(x, gamma, beta, eps, y, mu, correction, var, inv_std, *work)
+    mu, correction, var, inv_std = (np.full(features, 77, x.dtype) for _ in range(4))
+    batch_norm.forward(x, gamma, beta, eps, y, mu, correction, var, inv_std)
     return y, mu, correction, var, inv_std
 
 

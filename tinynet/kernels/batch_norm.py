@@ -21,8 +21,6 @@ def forward(
     correction: Array,
     var: Array,
     inv_std: Array,
-    scale: Array,
-    shift: Array,
 ) -> None:
     """Normalize each feature over the batch: the paper's Algorithm 1.
 
@@ -60,14 +58,12 @@ def forward(
             var[j] = np.nan
         inv_std[j] = 1 / (var[j] + eps) ** 0.5
 
-    # (3)  x_hat = (x - mu) / sqrt(var + eps)      (4)  y = gamma x_hat + beta
-    # in one: y = (x - mu) scale + shift
-    for j in range(features):
-        scale[j] = gamma[j] * inv_std[j]
-        shift[j] = beta[j] - correction[j] * scale[j]
+    # (3)  x_hat = (x - mu) / sqrt(var + eps)
+    # (4)  y = gamma x_hat + beta
     for i in range(m):
         for j in range(features):
-            y[i, j] = (x[i, j] - mu[j]) * scale[j] + shift[j]
+            x_hat = (x[i, j] - mu[j] - correction[j]) * inv_std[j]
+            y[i, j] = gamma[j] * x_hat + beta[j]
 
 
 @jit
@@ -130,15 +126,13 @@ def update_running(
 
 @jit
 def inference(
-    x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, eps: float, y: Array, scale: Array
+    x: Array, gamma: Array, beta: Array, running_mean: Array, running_var: Array, eps: float, y: Array, inv_std: Array
 ) -> None:
-    """Normalize with fixed statistics: y = gamma (x - running_mean) / sqrt(running_var + eps) + beta.
-
-    Writes ``y`` and ``scale``, the gamma / sqrt(running_var + eps) of each feature.
-    """
+    """Normalize with fixed statistics: equations (3) and (4) with the running ones. Writes ``y`` and ``inv_std``."""
     m, features = x.shape
     for j in range(features):
-        scale[j] = gamma[j] / (running_var[j] + eps) ** 0.5
+        inv_std[j] = 1 / (running_var[j] + eps) ** 0.5
     for i in range(m):
         for j in range(features):
-            y[i, j] = scale[j] * (x[i, j] - running_mean[j]) + beta[j]
+            x_hat = (x[i, j] - running_mean[j]) * inv_std[j]
+            y[i, j] = gamma[j] * x_hat + beta[j]

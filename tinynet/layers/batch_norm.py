@@ -84,8 +84,8 @@ class BatchNorm(Layer):
         running_mean, running_var = self.state["running_mean"], self.state["running_var"]
         y = self.empty("y", x.shape, reuse=training)
         if not training:
-            scale = self.empty("scale", gamma.shape, reuse=False)
-            self.call(kernels.batch_norm.inference, x, gamma, beta, running_mean, running_var, self.eps, y, scale)
+            inv_std = self.empty("inv_std", gamma.shape, reuse=False)
+            self.call(kernels.batch_norm.inference, x, gamma, beta, running_mean, running_var, self.eps, y, inv_std)
             return y
 
         m = len(x)
@@ -97,8 +97,7 @@ class BatchNorm(Layer):
         mu, correction, var, inv_std = (
             self.empty(role, gamma.shape) for role in ("mu", "correction", "var", "inv_std")
         )
-        work = self._work()
-        self.call(kernels.batch_norm.forward, x, gamma, beta, self.eps, y, mu, correction, var, inv_std, *work)
+        self.call(kernels.batch_norm.forward, x, gamma, beta, self.eps, y, mu, correction, var, inv_std)
         self.call(kernels.batch_norm.update_running, mu, correction, var, m, self.decay, running_mean, running_var)
         self.save_for_backward(y, x, mu, correction, inv_std)
         return y
@@ -110,24 +109,8 @@ class BatchNorm(Layer):
         """
         dy, x, mu, correction, inv_std = self.saved_for_backward(dy)
         dx = self.empty("dx", dy.shape)
-        of_centred, constant = (self.empty(role, mu.shape) for role in ("of_centred", "constant"))
-        gamma, dgamma, dbeta = self.params["gamma"], self.grads["gamma"], self.grads["beta"]
-        self.call(
-            kernels.batch_norm.backward,
-            dy,
-            x,
-            mu,
-            correction,
-            inv_std,
-            gamma,
-            dx,
-            dgamma,
-            dbeta,
-            of_centred,
-            constant,
-        )
+        coefficients = (self.empty(role, mu.shape) for role in ("of_centred", "constant"))
+        read = dy, x, mu, correction, inv_std, self.params["gamma"]
+        written = dx, self.grads["gamma"], self.grads["beta"], *coefficients
+        self.call(kernels.batch_norm.backward, *read, *written)
         return dx
-
-    def _work(self) -> list[Array]:
-        """Return two arrays (features,) for a kernel's own use."""
-        return [self.empty(role, self.params["gamma"].shape) for role in ("work_1", "work_2")]
