@@ -299,6 +299,24 @@ def test_config_rebuilds_an_equal_layer(case):
         np.testing.assert_array_equal(one.forward(*xs, training=training), other.forward(*xs, training=training))
 
 
+def test_a_setting_is_checked_when_it_is_assigned_and_counts_from_there_or_cannot_change(case):
+    layer, xs = built(case), inputs(case)
+    for name, value in kinds.others(type(layer).__name__).items():
+        with pytest.raises(tn.InputError, match=name):
+            setattr(layer, name, "none")
+        try:
+            setattr(layer, name, value)
+        except tn.InputError as error:
+            assert "cannot change once the layer is built; make a new layer" in str(error)  # noqa: PT017
+    twin = LAYERS[type(layer).__name__](**layer.config()).build(*case.widths, dtype="float64")
+    for role in ("params", "state"):
+        getattr(twin, role).update(getattr(layer, role))
+    for training in (False, True):
+        for each in (layer, twin):
+            same_draws(each)
+        np.testing.assert_array_equal(layer.forward(*xs, training=training), twin.forward(*xs, training=training))
+
+
 def test_the_same_seed_gives_the_same_layer_and_another_seed_another(case):
     def first_output(seed):
         layer = case.make().build(*case.widths, seed=seed, dtype="float64")
