@@ -107,7 +107,7 @@ def kernels_of_a_step(spec: Spec, weights: Mapping[str, Array]) -> dict[str, tup
     """Return, for each kernel of a training step, a run of all its calls in the step, and how many they are."""
     peer, (x, y) = Peer(spec, weights), draw_batches(spec, 1)[0]
     peer.step(x, y)
-    ((forward,),) = peer.net._recorder.recordings.training.values()
+    ((forward,),) = peer.net._passes.recorder.recordings.training.values()
     (backward,) = forward.backward[False]
     calls = [*forward.calls, *backward.calls, *peer.optimizer._updates.recording.calls]
     peer.optimizer.rates[0] = 0.0  # or the weights run away, and sigmoids give denormal numbers, which are slow

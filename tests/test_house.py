@@ -163,5 +163,5 @@ def lines_of_code(path: Path) -> int:
 
 def test_the_core_stays_an_afternoons_reading() -> None:
     files = [path for part in CORE for path in ([ROOT / part] if part.endswith(".py") else (ROOT / part).glob("*.py"))]
-    assert sum(map(lines_of_code, files)) <= 1900
-    assert sum(bool(line.strip()) for path in files for line in path.read_text().splitlines()) <= 2700
+    assert sum(map(lines_of_code, files)) <= 2000
+    assert sum(bool(line.strip()) for path in files for line in path.read_text().splitlines()) <= 2800

@@ -13,7 +13,7 @@ from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.io import network_file, pytorch
 from tinynet.layers import Input, Layer, Node
-from tinynet.machinery.recording import Recorder
+from tinynet.machinery.recording import Passes
 from tinynet.settings import generator
 from tinynet.typing import Array, DType, Seed
 
@@ -97,7 +97,7 @@ class Network(HasArrays):
             turns: tuple[dict[Any, Array], dict[Any, Array]] = {}, {}
             for k, layer in enumerate(self.layers.values()):
                 layer.gradients = turns[k % 2]
-        self._recorder = Recorder(list(self.layers.values()), features, self.dtype)
+        self._passes = Passes(list(self.layers.values()), features, self.dtype)
         self._values: list[Array] = []  # every node's output in the last training forward, the batch first
         self.outputs = features[-1]
         self.params, self.grads, self.state = (self._named(role) for role in ("params", "grads", "state"))
@@ -152,9 +152,9 @@ class Network(HasArrays):
             Without it the product that gives d loss / dx is left out, and None returned: for training.
         """
         dy = self._plan[-1][0].saved_for_backward(dy)[0]
-        recording = self._recorder.backward(dy, input_gradient)
+        recording = self._passes.backward(dy, input_gradient)
         if recording.new:
-            with self._recorder.record(recording):
+            with self._passes.recorder.record(recording):
                 recording.gradient = self._back_through_layers(recording.values[0], input_gradient)
         else:
             recording.replay()
@@ -166,23 +166,23 @@ class Network(HasArrays):
 
     def _training_forward(self, x: Array) -> Array:
         """Return the outputs in an array that the next batch of this size is written over."""
-        batch = self._recorder.batch_with(x)
-        recording = self._recorder.training(batch)
+        batch = self._passes.batch_with(x)
+        recording = self._passes.training(batch)
         if recording.new:
-            with self._recorder.record(recording):
+            with self._passes.recorder.record(recording):
                 recording.values = self._through_layers(batch, training=True)
         else:
             recording.replay()
         self._values = recording.values
-        self._recorder.finish_training(recording)
+        self._passes.finish_training(recording)
         return self._values[-1]
 
     def _predict(self, x: Array) -> Array:
         """Return the outputs at test time; in any thread, at any time."""
-        recording = self._recorder.prediction(x)
+        recording = self._passes.prediction(x)
         if recording.new:
             assert recording.source is not None
-            with self._recorder.record(recording):
+            with self._passes.recorder.record(recording):
                 recording.values = self._through_layers(recording.source, training=False)[-1:]
         else:
             recording.replay(x)
@@ -220,7 +220,7 @@ class Network(HasArrays):
 
     def input_array(self, rows: int) -> Array:
         """Return an array for a batch of so many rows: `forward` in training copies any other into it first."""
-        return self._recorder.batch(rows)
+        return self._passes.batch(rows)
 
     @property
     def values(self) -> dict[str, Array]:

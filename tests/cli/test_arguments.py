@@ -162,7 +162,7 @@ def test_without_a_command_it_shows_the_help(capsys: pytest.CaptureFixture[str])
 def test_every_command_is_put_to_the_test() -> None:
     files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
     assert len(COMMANDS) == len(
-        files - {"__init__", "arguments", "command", "interrupts", "output", "parser", "sweeping"}
+        files - {"__init__", "arguments", "command", "diagnosis", "interrupts", "output", "parser", "sweeping"}
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from tinynet.layers import BatchNorm, Layer
 from tinynet.machinery import recording, replay
-from tinynet.machinery.recording import Recorder, Recordings
+from tinynet.machinery.recording import Passes, Recorder, Recordings
 from tinynet.network import Network
 from tinynet.optimizers import SGD
 from tinynet.settings import Setting
@@ -69,17 +69,17 @@ MUTATIONS = [
     ),
     Mutation(
         "a replay takes all for the batch that lies where the first one lay, the network's own arrays too",
-        ((Recorder, "prediction", "found.source = x.copy()", "found.source = x"),),
+        ((Passes, "prediction", "found.source = x.copy()", "found.source = x"),),
     ),
     Mutation(
         "the gradient that goes in is the one that was there when the way back was recorded",
-        ((Recorder, "backward", "np.copyto(found.values[0], dy)", "pass"),),
+        ((Passes, "backward", "np.copyto(found.values[0], dy)", "pass"),),
     ),
     Mutation(
         "the way back stays the one that was recorded, though the way there was recorded anew",
         (
             (
-                Recorder,
+                Passes,
                 "training",
                 "return found",
                 "found.backward = vars(self).setdefault(len(batch), {}); return found",
@@ -88,7 +88,7 @@ MUTATIONS = [
     ),
     Mutation(
         "what the layers kept for backward is that of another batch size",
-        ((Recorder, "finish_training", "elif recording is not recordings.last:", "elif False:"),),
+        ((Passes, "finish_training", "elif recording is not recordings.last:", "elif False:"),),
     ),
     Mutation(
         "a new dict of parameters loses the velocity",
@@ -112,7 +112,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a training forward that is refused leaves the one before to go back through",
-        ((Recorder, "batch", "self._set_saved(None)\n", "\n"),),
+        ((Passes, "batch", "self._set_saved(None)\n", "\n"),),
     ),
     Mutation(
         "eps stays what it was when the layer was first called",

@@ -56,7 +56,17 @@ def computed():
                 kernels.batch_norm.update_running(mu, correction, var, m, 0.9, *running)
                 at_test, inv_std_at_test = np.empty_like(batch), np.empty(4, dtype)
                 kernels.batch_norm.inference(batch, gamma, beta, beta, 0 * beta, eps, at_test, inv_std_at_test)
-                out[f"batch norm {k} {eps} {dtype}"] = [y, mu, var, inv_std, dx, *four, *running, at_test, inv_std_at_test]
+                out[f"batch norm {k} {eps} {dtype}"] = [
+                    y,
+                    mu,
+                    var,
+                    inv_std,
+                    dx,
+                    *four,
+                    *running,
+                    at_test,
+                    inv_std_at_test,
+                ]
                 y, inv_std, dgamma, dbeta = np.empty_like(batch), np.empty(m, dtype), gamma.copy(), beta.copy()
                 kernels.layer_norm.forward(batch, gamma, beta, eps, y, x_hat, inv_std)
                 kernels.layer_norm.backward(batch, x_hat, gamma, inv_std, dx, dgamma, dbeta)

@@ -108,7 +108,7 @@ def test_a_step_gives_the_same_bits_whatever_the_pace(monkeypatch):
             net.forward(x, training=True)
             net.backward(dy)
             optimizer.step(net.params, net.grads)
-        programs = [part for (r,) in net._recorder.recordings.training.values() for part in r.replayer._parts]
+        programs = [part for (r,) in net._passes.recorder.recordings.training.values() for part in r.replayer._parts]
         assert any(getattr(part, "pace", None) for part in programs)
         return [array.tobytes() for array in (net.params | net.state).values()]
 

@@ -179,7 +179,7 @@ def test_many_batch_sizes_do_not_pile_up(monkeypatch):
     for k, rows in enumerate([*range(2, 40), *range(2, 40)]):
         assert_same(step(net, rows, k), step(plain, rows, k))
         net.forward(batch(net, rows, 0)[0])
-    known = net._recorder.recordings
+    known = net._passes.recorder.recordings
     assert 0 < len(known.training) <= 2**20 / recording.EACH
     assert 0 < len(known.predictions) <= 2**20 / recording.EACH
     assert sum(len(layer.buffers) for layer in net.layers.values()) <= 800
@@ -306,7 +306,7 @@ def test_passes_forgotten_in_the_middle_of_a_step_do_not_upset_the_next():
 
 
 def test_only_the_recording_threads_calls_are_noted():
-    recorder, outer, inner = Recorder([], [], np.dtype("float32")), Recording([]), Recording([])
+    recorder, outer, inner = Recorder(), Recording([]), Recording([])
     with recorder.record(outer):
         with ThreadPoolExecutor(1) as pool:
             pool.submit(recorder.note, print, (1,)).result()

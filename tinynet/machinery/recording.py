@@ -152,68 +152,27 @@ class RecordedLayer(Protocol):
 
 
 class Recorder:
-    """A network's recordings, the arrays of its batches, and where its layers note their calls.
-
-    Parameters
-    ----------
-    layers : sequence of Layer
-        In the order in which they are called.
-    features : sequence of int
-        Of the input and of each layer's output.
-    dtype : dtype
-        Of every array.
-    """
+    """Where a network's layers note their calls, and what was recorded."""
 
     in_network = True
 
-    def __init__(self, layers: Sequence[RecordedLayer], features: Sequence[int], dtype: np.dtype[Any]) -> None:
-        self.layers, self.features, self.dtype = layers, features, dtype
+    def __init__(self) -> None:
         self.recordings = Recordings()
         self.noting: dict[int, list[Call] | None] = {}  # by thread
-        self.batches: dict[int, Array] = {}  # by number of rows
-        for layer in layers:
-            layer.recorder = self
 
-    # -- for the network ----------------------------------------------------------------------------------
+    def note(self, kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Add a call to the recording that this thread makes, if it makes one."""
+        calls = self.noting.get(threading.get_ident())
+        if calls is not None:
+            calls.append((kernel, arguments))
 
-    def training(self, batch: Array) -> Recording:
-        """Return the recording of a training forward of as many rows as the batch; a new one if there is none."""
-        recordings = self.recordings
-        if not recordings.can_replay(self.layers):
-            recordings.last = None
-            return Recording()
-        found = _taken(recordings.training.setdefault(len(batch), []))
-        found.recordings = recordings
-        return found
+    def forget(self) -> None:
+        """Forget all recordings."""
+        self.recordings = Recordings()
 
-    def backward(self, dy: Array, input_gradient: bool) -> Recording:
-        """Return the recording of a pass back through the last training forward, with ``dy`` in it."""
-        last = self.recordings.last
-        if last is None or not self.recordings.can_replay(self.layers):
-            return Recording(values=[dy.copy()])
-        found = _taken(last.backward.setdefault(input_gradient, []))
-        if found.new:
-            found.values = [dy.copy()]  # dy may be a gradient, which is written over on the way
-        else:
-            np.copyto(found.values[0], dy)
-        return found
-
-    def prediction(self, x: Array) -> Recording:
-        """Return the recording of a prediction for as many rows as x; a new one if none is idle."""
-        recordings = self.recordings
-        if not recordings.can_replay(self.layers):
-            return Recording(source=x)
-        shelf = recordings.predictions.get(x.shape)
-        if shelf is None:
-            if 2 * self._size(len(x)) > MEMORY:
-                return Recording(source=x)
-            if sum(self._size(rows) for rows, _ in [x.shape, *recordings.predictions]) > MEMORY:
-                recordings.predictions.clear()
-            shelf = recordings.predictions.setdefault(x.shape, [])
-        found = _taken(shelf)
-        if found.new:
-            found.source = x.copy()  # at an address where no other array is
-        return found
+    def forget_last(self) -> None:
+        """Forget which training forward was the last: a layer saved something, perhaps when it was called alone."""
+        self.recordings.last = None
 
     @contextlib.contextmanager
     def record(self, recording: Recording) -> Iterator[None]:
@@ -230,78 +189,8 @@ class Recorder:
             else:
                 self.noting[thread] = outer
 
-    def finish_training(self, recording: Recording) -> None:
-        """Make the training forward the last one, through which `backward` leads."""
-        recordings, recording.recordings = recording.recordings, None
-        if recordings is None:
-            return
-        if not recording.saved:  # it has just been recorded
-            recording.saved = [layer.saved for layer in self.layers]
-        elif recording is not recordings.last:
-            recordings.last = None
-            for layer, saved in zip(self.layers, recording.saved, strict=True):
-                layer.saved = saved
-        recording.put_back()
-        recordings.last = recording
-        self._set_saved(recording.saved[-1])
-
-    def batch_with(self, x: Array) -> Array:
-        """Return x in the array of its size in which training batches lie."""
-        if x is self.batches.get(len(x)):
-            self._set_saved(None)
-            return x
-        batch = self.batch(len(x))
-        np.copyto(batch, x)  # x may change before backward
-        return batch
-
-    def batch(self, rows: int) -> Array:
-        """Return the array in which training batches of so many rows lie.
-
-        With it the last training forward is over: until another one has come to its end, nothing leads back.
-        """
-        self._set_saved(None)
-        if rows not in self.batches:
-            if sum(map(self._size, [rows, *self.batches])) > MEMORY:
-                self._forget_arrays()
-            self.batches[rows] = np.empty((rows, self.features[0]), self.dtype)
-        return self.batches[rows]
-
-    # -- for the layers -----------------------------------------------------------------------------------
-
-    def note(self, kernel: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
-        """Add a call to the recording that this thread makes, if it makes one."""
-        calls = self.noting.get(threading.get_ident())
-        if calls is not None:
-            calls.append((kernel, arguments))
-
-    def forget(self) -> None:
-        """Forget all recordings."""
-        self.recordings = Recordings()
-
-    def forget_last(self) -> None:
-        """Forget which training forward was the last: a layer saved something, perhaps when it was called alone."""
-        self.recordings.last = None
-
-    # -- inside -------------------------------------------------------------------------------------------
-
-    def _set_saved(self, saved: Any) -> None:
-        """Say what leads back from the last layer, and so from the network: what backward of all others hangs on."""
-        vars(self.layers[-1])["saved"] = saved  # not through the layer's door, which is slower
-
-    def _size(self, rows: int) -> int:
-        """Return how many bytes a batch's outputs take, with what it takes to replay them."""
-        return rows * sum(self.features) * self.dtype.itemsize + EACH
-
-    def _forget_arrays(self) -> None:
-        """Forget all recordings, and the arrays that the layers have for them."""
-        self.forget()
-        self.batches.clear()
-        for layer in self.layers:
-            layer.buffers.clear()
-            layer.gradients.clear()
-
-    def __getstate__(self) -> dict[str, Any]:  # a copy of the network records anew, since its arrays are others
-        return {**vars(self), "recordings": Recordings(), "noting": {}, "batches": {}}
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Recorder, ()  # a copy of the network records anew, since its arrays are others
 
 
 class NoRecorder:
@@ -357,6 +246,118 @@ class Recorded:
         self.recorder.forget()
         super().__delattr__(name)
         self.recorder.forget()
+
+
+class Passes:
+    """A network's passes: the recording of each that is to be replayed or made, and the arrays of its batches.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        In the order in which they are called.
+    features : sequence of int
+        Of the input and of each layer's output.
+    dtype : dtype
+        Of every array.
+    """
+
+    def __init__(self, layers: Sequence[RecordedLayer], features: Sequence[int], dtype: np.dtype[Any]) -> None:
+        self.layers, self.features, self.dtype = layers, features, dtype
+        self.recorder = Recorder()
+        self.batches: dict[int, Array] = {}  # by number of rows
+        for layer in layers:
+            layer.recorder = self.recorder
+
+    def training(self, batch: Array) -> Recording:
+        """Return the recording of a training forward of as many rows as the batch; a new one if there is none."""
+        recordings = self.recorder.recordings
+        if not recordings.can_replay(self.layers):
+            recordings.last = None
+            return Recording()
+        found = _taken(recordings.training.setdefault(len(batch), []))
+        found.recordings = recordings
+        return found
+
+    def backward(self, dy: Array, input_gradient: bool) -> Recording:
+        """Return the recording of a pass back through the last training forward, with ``dy`` in it."""
+        last = self.recorder.recordings.last
+        if last is None or not self.recorder.recordings.can_replay(self.layers):
+            return Recording(values=[dy.copy()])
+        found = _taken(last.backward.setdefault(input_gradient, []))
+        if found.new:
+            found.values = [dy.copy()]  # dy may be a gradient, which is written over on the way
+        else:
+            np.copyto(found.values[0], dy)
+        return found
+
+    def prediction(self, x: Array) -> Recording:
+        """Return the recording of a prediction for as many rows as x; a new one if none is idle."""
+        recordings = self.recorder.recordings
+        if not recordings.can_replay(self.layers):
+            return Recording(source=x)
+        shelf = recordings.predictions.get(x.shape)
+        if shelf is None:
+            if 2 * self._size(len(x)) > MEMORY:
+                return Recording(source=x)
+            if sum(self._size(rows) for rows, _ in [x.shape, *recordings.predictions]) > MEMORY:
+                recordings.predictions.clear()
+            shelf = recordings.predictions.setdefault(x.shape, [])
+        found = _taken(shelf)
+        if found.new:
+            found.source = x.copy()  # at an address where no other array is
+        return found
+
+    def finish_training(self, recording: Recording) -> None:
+        """Make the training forward the last one, through which `backward` leads."""
+        recordings, recording.recordings = recording.recordings, None
+        if recordings is None:
+            return
+        if not recording.saved:  # it has just been recorded
+            recording.saved = [layer.saved for layer in self.layers]
+        elif recording is not recordings.last:
+            recordings.last = None
+            for layer, saved in zip(self.layers, recording.saved, strict=True):
+                layer.saved = saved
+        recording.put_back()
+        recordings.last = recording
+        self._set_saved(recording.saved[-1])
+
+    def batch_with(self, x: Array) -> Array:
+        """Return x in the array of its size in which training batches lie."""
+        if x is self.batches.get(len(x)):
+            self._set_saved(None)
+            return x
+        batch = self.batch(len(x))
+        np.copyto(batch, x)  # x may change before backward
+        return batch
+
+    def batch(self, rows: int) -> Array:
+        """Return the array in which training batches of so many rows lie.
+
+        With it the last training forward is over: until another one has come to its end, nothing leads back.
+        """
+        self._set_saved(None)
+        if rows not in self.batches:
+            if sum(map(self._size, [rows, *self.batches])) > MEMORY:
+                self._forget_arrays()
+            self.batches[rows] = np.empty((rows, self.features[0]), self.dtype)
+        return self.batches[rows]
+
+    def _set_saved(self, saved: Any) -> None:
+        """Say what leads back from the last layer, and so from the network: what backward of all others hangs on."""
+        vars(self.layers[-1])["saved"] = saved  # not through the layer's door, which is slower
+
+    def _size(self, rows: int) -> int:
+        """Return how many bytes a batch's outputs take, with what it takes to replay them."""
+        return rows * sum(self.features) * self.dtype.itemsize + EACH
+
+    def _forget_arrays(self) -> None:
+        """Forget all recordings, and the arrays that the layers have for them."""
+        self.recorder.forget()
+        self.batches.clear()
+        for layer in self.layers:
+            layer.buffers.clear()
+            layer.gradients.clear()
 
 
 def _taken(shelf: list[Recording]) -> Recording:
