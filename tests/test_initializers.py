@@ -204,8 +204,8 @@ def test_what_is_no_initializer_is_refused_when_the_layer_is_made(init, message)
     [
         (lambda rng, fan_in, fan_out: np.zeros((fan_out, fan_in)), r"\(4, 3\), not float64 of shape \(3, 4\)"),
         (lambda rng, fan_in, fan_out: None, r"\(4, 3\), not object of shape \(\)"),
-        (lambda rng, fan_in, fan_out: rng.normal() + "x", r"as a function of \(rng, 4, 3\) it fails"),
-        (np.random.randn, r"as a function of \(rng, 4, 3\) it fails"),
+        (lambda rng, fan_in, fan_out: rng.normal() + "x", r"the function fails for \(rng, 4, 3\)"),
+        (np.random.randn, r"the function fails for \(rng, 4, 3\)"),
         ("custom", "'custom' stands for a function that a file could not hold; give the function itself"),
     ],
 )

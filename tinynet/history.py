@@ -1,4 +1,4 @@
-"""What a training run recorded."""
+"""The records of a run: losses, accuracy and learning rate by step."""
 
 import csv
 import io
@@ -16,26 +16,25 @@ from tinynet.settings import number
 
 @dataclass
 class History:
-    """One entry in each list per record; the lists are of equal length.
+    """The records of a run: lists of equal length, with one entry per record.
 
-    A run *diverged* if a loss was no longer finite, that of a batch or that on the validation set. It ends there, and
-    it has no accuracy: that of its last record is nan, and so is `final`, whatever the network of nan would answer.
-    What was recorded before was measured, and stays. A rule that compares runs says how it counts one that diverged.
+    A run *diverges* when the loss of a batch or of the validation set is no longer finite. It ends there and has no
+    accuracy: its last record and `final` give nan. Earlier records keep what was measured. A rule that
+    compares runs says how it counts a diverged one.
 
     Attributes
     ----------
     steps : list of int
         Number of updates made when the record was taken.
     train_loss : list of float
-        Mean training loss over the batches since the record before, in the loss's own unit; the first loss that was
-        not finite, in the last record of a diverged run.
+        Mean loss over the batches since the previous record; if a batch's loss was not finite, that loss.
     validation_loss, validation_accuracy : list of float
-        On the whole validation set, in inference mode, the accuracy as a share in [0, 1]; nan without one. In a
-        diverged run's last record the accuracy is nan, and the loss what it was if validation found it, else nan.
+        On the whole validation set, in inference mode; nan without such a set. Accuracy is a share in [0, 1]. If a
+        batch's loss was not finite, both are nan; if the validation loss was not, the accuracy is nan.
     lr : list of float
-        Learning rate of the last of those updates.
+        Learning rate of the last update.
     diverged : bool
-        Whether the run ended because its loss was no longer finite.
+        Whether the run diverged.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -64,7 +63,7 @@ class History:
         Raises
         ------
         InputError
-            If it is not, but in percent, say.
+            If accuracy is not such a share, but in percent, for example.
         """
         if not 0 <= number("steps_to: accuracy", accuracy) <= 1:
             raise InputError(f"steps_to: accuracy must be a share from 0 to 1, such as 0.95, not {accuracy}")
@@ -75,7 +74,7 @@ class History:
         return None
 
     def to_csv(self, path: str | Path) -> None:
-        """Write a row a record; a diverged run has a last column that says so.
+        """Write one row per record; the column ``diverged`` is 1 in the last row of a diverged run.
 
         Raises
         ------
@@ -93,20 +92,20 @@ class History:
 
     @classmethod
     def from_csv(cls, path: str | Path) -> Self:
-        """Read what `to_csv` wrote, also after a spreadsheet; raise FileFormatError if it is something else.
+        """Read a file of `to_csv`, even if a spreadsheet has saved it since; raise FileFormatError for any other.
 
         A spreadsheet may write a byte-order mark, ``1E-05``, nothing for nan, and semicolons with decimal commas.
         """
         content: dict[str, list[int | float | str]] = {name: [] for name in COLUMNS}
         diverged = False
         table = files.read_text(path).removeprefix("\ufeff")
-        semicolons = table.startswith(f"{COLUMNS[0]};")  # then a comma is a decimal one
+        semicolons = table.startswith(f"{COLUMNS[0]};")  # then commas are decimal points
         reader = csv.reader(io.StringIO(table, newline=""), strict=True, delimiter=";" if semicolons else ",")
         try:
             header = next(reader, [])
             if header != [*COLUMNS, "diverged"]:
                 raise ValueError(f"its header is {files.brief(','.join(header))!r}")
-            for row in reader:  # the first row that is wrong ends it
+            for row in reader:
                 if len(row) != len(header) or row[-1] not in ("0", "1") or diverged:
                     raise ValueError(f"line {reader.line_num} is {files.brief(','.join(row))!r}")
                 for name, text in zip(COLUMNS, row, strict=False):
@@ -117,13 +116,13 @@ class History:
         return cls.from_dict(content | {"diverged": diverged}, str(path))
 
     def to_json(self, path: str | Path) -> None:
-        """Write one object of lists; raise InputError as `to_csv` does."""
+        """Write a JSON object of lists; raise InputError as `to_csv` does."""
         self._check_lengths()
         files.write_json(path, asdict(self))
 
     @classmethod
     def from_json(cls, path: str | Path) -> Self:
-        """Read what `to_json` wrote; raise FileFormatError if it is something else."""
+        """Read a file of `to_json`; raise FileFormatError for any other."""
         return cls.from_dict(files.read_json(path), str(path))
 
     @classmethod
@@ -133,7 +132,7 @@ class History:
         Raises
         ------
         FileFormatError
-            If it is something else; it names ``where`` that came from, and the reason.
+            If ``content`` is something else; the message gives the reason and ``where`` the content came from.
         """
         if not isinstance(content, dict) or content.keys() != {f.name for f in fields(cls)}:
             raise FileFormatError(f"{where}: not a history: its entries must be {', '.join(COLUMNS)}, diverged")
@@ -170,17 +169,15 @@ class History:
         without = not column or (self.diverged and name == "validation_accuracy")
         return math.nan if without else float(column[-1])
 
-    # -- to look at ---------------------------------------------------------------------------------------
+    # -- display ------------------------------------------------------------------------------------------
 
     def __str__(self) -> str:
         if not self.steps:
             return "History: no record"
         records = f"{len(self.steps)} record{'s' if len(self.steps) > 1 else ''}"
-        columns = {"training loss": "train_loss", "validation loss": "validation_loss"}
-        columns["validation accuracy"] = "validation_accuracy"
-        last = [
-            f"{words} {self.final(name):.4g}" for words, name in columns.items() if not math.isnan(self.final(name))
-        ]
+        shown = ("training loss", "validation loss", "validation accuracy")
+        finals = zip(shown, map(self.final, COLUMNS[1:4]), strict=True)
+        last = [f"{name} {value:.4g}" for name, value in finals if not math.isnan(value)]
         end = f"diverged at step {self.steps[-1]}" if self.diverged else f"step {self.steps[-1]}"
         return ", ".join([f"History: {records}, {end}", *last])
 

@@ -1,7 +1,6 @@
-"""What is done to a trained network before it predicts: population statistics, and folding them away.
+"""Batch normalization after training: `calibrate` measures its statistics, `fold` makes it part of other layers.
 
-Both work on a graph's nodes in order, as `tinynet.network` lists them; `Network.calibrate` and `Network.fold`
-call them.
+Both take a graph's nodes in forward order; `Network.calibrate` and `Network.fold` call them.
 """
 
 from collections.abc import Sequence
@@ -29,8 +28,8 @@ def calibrate(nodes: Sequence[Node], x: Array, method: str, batch_size: int) -> 
 
 
 def _calibrate_population(nodes: Sequence[Node], x: Array) -> None:
-    """Layer by layer over all of x at once, each layer's input computed with those before it calibrated."""
-    waiting = {node: sum(node in other.parents for other in nodes) for node in nodes}
+    """Send all of x through the layers in order; set each `BatchNorm` before its output is computed."""
+    readers_left = {node: sum(node in other.parents for other in nodes) for node in nodes}
     values: dict[Node, Array] = {}
     for node in nodes:
         if node.layer is None:
@@ -43,13 +42,13 @@ def _calibrate_population(nodes: Sequence[Node], x: Array) -> None:
             node.layer.state["running_var"][:] = var
         values[node] = node.layer.forward(*inputs, training=False)
         for parent in set(node.parents):
-            waiting[parent] -= 1
-            if waiting[parent] == 0:
+            readers_left[parent] -= 1
+            if readers_left[parent] == 0:
                 del values[parent]  # a wide layer's outputs for a whole data set are large
 
 
 def _mean_and_var(x: Array) -> tuple[Array, Array]:
-    """Mean and variance (1/n) of each column, two passes in double."""
+    """Return mean and variance (1/n) of each column, in two passes and float64."""
     chunks = [x[start : start + CHUNK] for start in range(0, len(x), CHUNK)]
     mean = sum(np.sum(chunk, axis=0, dtype=np.float64) for chunk in chunks) / len(x)
     var = sum(np.sum(np.square(chunk - mean), axis=0) for chunk in chunks) / len(x)
@@ -57,11 +56,11 @@ def _mean_and_var(x: Array) -> tuple[Array, Array]:
 
 
 def _calibrate_minibatch(nodes: Sequence[Node], x: Array, batch_size: int) -> None:
-    """Algorithm 2 of the 2015 paper: average mu and m/(m - 1) var over mini-batches normalized by themselves."""
+    """Average mu and m/(m - 1) var over mini-batches that are normalized by themselves (2015 paper, Algorithm 2)."""
     m = min(whole("calibrate: batch_size", batch_size), len(x))
     if m < 2:
         raise InputError(f"calibrate: batch_size must be at least 2, not {batch_size}")
-    # A copy that forgets at once (decay 0) holds exactly one batch's mean and unbiased variance.
+    # A copy with decay 0 holds the mean and unbiased variance of the last batch alone.
     batch_norms: dict[Node, BatchNorm] = {}
     for node in nodes:
         if isinstance(node.layer, BatchNorm):
@@ -70,7 +69,7 @@ def _calibrate_minibatch(nodes: Sequence[Node], x: Array, batch_size: int) -> No
     statistics = {
         node: {k: np.zeros(v.shape, np.float64) for k, v in layer.state.items()} for node, layer in batch_norms.items()
     }
-    batches = len(x) // m  # all of one size, as the paper has it: a last, short one is left out
+    batches = len(x) // m  # all of one size, as in the paper; a short last batch is left out
     for start in range(0, batches * m, m):
         values: dict[Node, Array] = {nodes[0]: x[start : start + m]}
         for node in nodes[1:]:
@@ -87,9 +86,9 @@ def _calibrate_minibatch(nodes: Sequence[Node], x: Array, batch_size: int) -> No
 
 
 def fold(nodes: Sequence[Node]) -> tuple[Node, Node]:
-    """Return the input and output node of the same function with `BatchNorm` folded away; see `Network.fold`.
+    """Return input and output node of the same function with `BatchNorm` folded into `Dense`; see `Network.fold`.
 
-    Scale and shift of a `BatchNorm` are affine at test time, so that with s = gamma / sqrt(running_var + eps)
+    At test time a `BatchNorm` is affine: with s = gamma / sqrt(running_var + eps),
     ``s (x W + b - running_mean) + beta = x (W s) + (s (b - running_mean) + beta)``.
     """
     readers = {node: sum(node in other.parents for other in nodes) for node in nodes}
@@ -107,7 +106,7 @@ def fold(nodes: Sequence[Node]) -> tuple[Node, Node]:
 
 
 def _folded(dense: Dense, norm: BatchNorm) -> Dense:
-    """Return one `Dense` that does what ``norm`` after ``dense`` does at test time; computed in double."""
+    """Return a `Dense` that computes ``norm(dense(x))`` at test time; its weights are computed in float64."""
     weight, gamma, beta = (
         a.astype(np.float64) for a in (dense.params["weight"], norm.params["gamma"], norm.params["beta"])
     )
@@ -115,8 +114,7 @@ def _folded(dense: Dense, norm: BatchNorm) -> Dense:
     bias = dense.params["bias"].astype(np.float64) if dense.bias else np.zeros_like(mean)
     scale = gamma / np.sqrt(var + norm.eps)
     assert dense.dtype is not None
-    # weights are about to be replaced: no need to draw any
-    folded = Dense(dense.units, init="constant(0)").build(*dense.features, dtype=dense.dtype)
+    folded = Dense(dense.units, init="constant(0)").build(*dense.features, dtype=dense.dtype)  # replaced below
     folded.params["weight"][...] = weight * scale
     folded.params["bias"][...] = scale * (bias - mean) + beta
     vars(folded)["init"] = dense.init

@@ -1,6 +1,6 @@
-"""How a weight matrix starts: the scale that keeps signals and gradients alive through the layers, or does not.
+"""Initial weights: their scale decides whether signals and gradients keep their size through the layers.
 
-An initializer is a name, or any function of a generator, fan_in and fan_out that returns a weight (fan_in, fan_out).
+An initializer is a name, or a function of (generator, fan_in, fan_out) that returns a weight (fan_in, fan_out).
 """
 
 import inspect
@@ -18,7 +18,7 @@ from tinynet.typing import Array
 Initializer = Callable[[np.random.Generator, int, int], Array]
 """Draws a float64 weight (fan_in, fan_out) from a generator."""
 
-CUSTOM = "custom"  # in a file: a function of the user's own
+CUSTOM = "custom"  # what a file has in place of a user's function
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class _Named:
 
 
 def _scaled(gain: float, fans: str, shape: str) -> Initializer:
-    """Draw with variance ``gain / fan``: normal, or uniform on +-sqrt(3 variance)."""
+    """Return an initializer of variance ``gain / fan``: normal, or uniform on +-sqrt(3 variance)."""
 
     def draw(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
         fan = fan_in if fans == "in" else (fan_in + fan_out) / 2
@@ -53,55 +53,55 @@ def _orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
     """Draw a matrix with orthonormal rows or columns, uniformly (Saxe, McClelland and Ganguli 2014)."""
     tall = rng.normal(size=(max(fan_in, fan_out), min(fan_in, fan_out)))
     q, r = np.linalg.qr(tall)
-    q *= np.sign(np.diag(r))  # without it the distribution is not uniform
+    q *= np.sign(np.diag(r))  # without this line the distribution is not uniform
     return q if fan_in >= fan_out else q.T
 
 
 def normal(std: float) -> Initializer:
-    """Draw from a normal distribution of mean 0 and the given standard deviation.
+    """Return an initializer that draws from a normal distribution of mean 0.
 
     Parameters
     ----------
     std : float
-        At least 0. As a name: ``"normal(0.05)"``.
+        Standard deviation, at least 0. The name ``"normal(0.05)"`` means ``normal(0.05)``.
 
     Returns
     -------
     callable
-        From a generator, fan_in and fan_out to a float64 weight (fan_in, fan_out).
+        A function of (generator, fan_in, fan_out) that returns a float64 weight (fan_in, fan_out).
 
     Raises
     ------
     InputError
-        If it is negative, or not a finite number.
+        If std is negative, or not a finite number.
     """
     std = not_negative("normal: std", std)
-    return _Named(_with("normal", std), lambda rng, fan_in, fan_out: rng.normal(0.0, std, (fan_in, fan_out)))
+    return _Named(_spelled("normal", std), lambda rng, fan_in, fan_out: rng.normal(0.0, std, (fan_in, fan_out)))
 
 
 def constant(value: float) -> Initializer:
-    """Set every weight alike: the units of a layer then stay alike for ever, which is the lesson.
+    """Return an initializer that sets all weights equal. The units of a layer then stay equal while they learn.
 
     Parameters
     ----------
     value : float
-        As a name: ``"constant(0.1)"``.
+        The name ``"constant(0.1)"`` means ``constant(0.1)``.
 
     Returns
     -------
     callable
-        As that of `normal`.
+        As for `normal`.
 
     Raises
     ------
     InputError
-        If it is not a finite number.
+        If the value is not a finite number.
     """
     value = number("constant: value", value)
-    return _Named(_with("constant", value), lambda rng, fan_in, fan_out: np.full((fan_in, fan_out), value))
+    return _Named(_spelled("constant", value), lambda rng, fan_in, fan_out: np.full((fan_in, fan_out), value))
 
 
-def _with(name: str, value: float) -> str:
+def _spelled(name: str, value: float) -> str:
     return f"{name}({repr(value).removesuffix('.0')})"
 
 
@@ -116,7 +116,7 @@ NAMED: dict[str, Initializer] = {
     init.name: init
     for init in (glorot_uniform, glorot_normal, he_uniform, he_normal, lecun_uniform, lecun_normal, orthogonal)
 }
-OTHERS = {"xavier": "glorot", "kaiming": "he"}  # their names elsewhere
+OTHERS = {"xavier": "glorot", "kaiming": "he"}  # names in other libraries
 WITH_A_NUMBER: dict[str, Callable[[float], Initializer]] = {"normal": normal, "constant": constant}
 
 
@@ -126,18 +126,18 @@ def get(name: str) -> Initializer:
     Parameters
     ----------
     name : str
-        The mean is 0, the variance 1 / mean(fan_in, fan_out) for glorot, 2 / fan_in for he, 1 / fan_in for lecun, the
-        distribution normal or uniform; the weight of ``"orthogonal"`` has orthonormal rows or columns.
+        ``glorot``, ``he`` and ``lecun`` draw with mean 0 and variance 1 / mean(fan_in, fan_out), 2 / fan_in and
+        1 / fan_in, from a ``_normal`` or ``_uniform`` distribution; ``orthogonal`` has orthonormal rows or columns.
 
     Returns
     -------
     callable
-        From a generator, fan_in and fan_out to a float64 weight (fan_in, fan_out).
+        A function of (generator, fan_in, fan_out) that returns a float64 weight (fan_in, fan_out).
 
     Raises
     ------
     InputError
-        If there is no such name; it suggests the nearest, or says which number is missing.
+        If the name is unknown (the message suggests the nearest one), or its number is missing.
 
     Examples
     --------
@@ -169,12 +169,12 @@ def get(name: str) -> Initializer:
 
 
 def check(init: str | Initializer) -> str | Initializer:
-    """Return an initializer as a layer keeps it: by its name, or a function of the user's own as it is.
+    """Return an initializer as a layer keeps it: its name, or the user's function.
 
     Raises
     ------
     InputError
-        If it is neither: an unknown name, or a function that does not take a generator and two numbers.
+        If the name is unknown, or the function does not take (generator, fan_in, fan_out).
     """
     if isinstance(init, _Named):
         return init.name
@@ -192,17 +192,17 @@ def check(init: str | Initializer) -> str | Initializer:
         name = getattr(init, "__name__", repr(init))
         made = f"; write {name}(0.05)" if name in WITH_A_NUMBER else ""
         raise InputError(f"init: {name} is no function of (rng, fan_in, fan_out){made}") from None
-    except ValueError:  # one of C's, which does not say what it takes
+    except ValueError:  # a function written in C may have no signature
         pass
     return init
 
 
 def draw(init: str | Initializer, rng: np.random.Generator, fan_in: int, fan_out: int) -> Array:
-    """Return a weight (fan_in, fan_out); raise InputError or ShapeError if a function gives something else."""
+    """Return a weight (fan_in, fan_out); raise InputError or ShapeError if a user's function gives something else."""
     try:
         weight = np.asarray((get(init) if isinstance(init, str) else init)(rng, fan_in, fan_out))
     except TypeError as error:
-        raise InputError(f"init: as a function of (rng, {fan_in}, {fan_out}) it fails: {error}") from error
+        raise InputError(f"init: the function fails for (rng, {fan_in}, {fan_out}): {error}") from error
     if weight.shape != (fan_in, fan_out) or weight.dtype.kind not in "fiu":
         raise ShapeError(
             f"init: must return numbers of shape (fan_in, fan_out) = {(fan_in, fan_out)}, "

@@ -1,4 +1,4 @@
-"""What training makes small: ``loss(outputs, targets)`` returns the batch's mean loss and its gradient."""
+"""Losses, which training makes small: ``loss(outputs, targets)`` returns the batch's mean loss and its gradient."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ from tinynet.typing import Array
 
 
 class SoftmaxCrossEntropy:
-    """-log softmax(logits)[label], the mean over the batch: for integer labels.
+    """The mean over the batch of -log softmax(logits)[label], for integer labels.
 
-    It takes logits, the last `Dense` layer's outputs: softmax and logarithm in one are exact where two
-    steps overflow. The unit is the nat: guessing among n classes costs log(n). The gradient is
-    (softmax(logits) - 1 at the label) / batch.
+    The outputs are logits, as the last `Dense` layer gives them. Softmax and logarithm are computed together, since
+    one after the other they overflow. The unit is the nat: guessing among n classes costs log(n). The gradient is
+    (softmax(logits) - one_hot(label)) / batch.
 
     Examples
     --------
@@ -37,7 +37,7 @@ class SoftmaxCrossEntropy:
         Raises
         ------
         InputError, ShapeError, DataError
-            If the outputs are not float, or the targets not one integer in range an example.
+            If the outputs are not float, or the targets are not one class number for each example.
         """
         outputs, targets = check_array(outputs, "SoftmaxCrossEntropy"), as_array(targets, "targets")
         self.check(targets, len(outputs), outputs.shape[1])
@@ -45,11 +45,11 @@ class SoftmaxCrossEntropy:
         return self.write(outputs, targets, gradient), gradient
 
     def write(self, outputs: Array, targets: Array, gradient: Array) -> float:
-        """Return the mean loss and write its gradient, unchecked."""
+        """Return the mean loss and write its gradient into ``gradient``; nothing is checked."""
         return kernels.softmax.cross_entropy(outputs, targets, gradient)
 
     def check(self, targets: Array, examples: int, units: int) -> None:
-        """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""
+        """Raise ShapeError or DataError unless ``targets`` are a label below ``units`` for each of ``examples``."""
         targets = np.asarray(targets)
         if targets.shape != (examples,) or targets.dtype.kind not in "iu":
             raise ShapeError(
@@ -67,7 +67,7 @@ class SoftmaxCrossEntropy:
 
 
 class MeanSquaredError:
-    """(outputs - targets)^2, the mean over batch and outputs: for regression; in the targets' unit, squared."""
+    """The mean over batch and units of (outputs - targets)^2, for regression."""
 
     def __call__(self, outputs: Array, targets: Array) -> tuple[float, Array]:
         """Return the mean loss and d loss / d outputs = 2 (outputs - targets) / (batch units).
@@ -75,7 +75,7 @@ class MeanSquaredError:
         Parameters
         ----------
         outputs, targets : ndarray (batch, units)
-            Targets of one unit may be (batch,), too.
+            With one unit, targets may also be (batch,).
 
         Raises
         ------
@@ -88,14 +88,14 @@ class MeanSquaredError:
         return self.write(outputs, targets, gradient), gradient
 
     def write(self, outputs: Array, targets: Array, gradient: Array) -> float:
-        """Return the mean loss and write its gradient, unchecked."""
+        """Return the mean loss and write its gradient into ``gradient``; nothing is checked."""
         error = np.subtract(outputs, np.asarray(targets, outputs.dtype).reshape(outputs.shape), out=gradient)
         loss = float(np.mean(np.square(error), dtype=np.float64))
         error *= 2 / error.size
         return loss
 
     def check(self, targets: Array, examples: int, units: int) -> None:
-        """Raise ShapeError or DataError unless ``targets`` suit ``units`` outputs of ``examples`` examples."""
+        """Raise ShapeError, InputError or DataError unless ``targets`` are numbers of shape (examples, units)."""
         shape = np.shape(targets)
         if shape != (examples, units) and (shape, units) != ((examples,), 1):
             raise ShapeError(

@@ -1,4 +1,4 @@
-"""Ready-made graphs."""
+"""Ready-made networks: the multi-layer perceptron."""
 
 import itertools
 import os
@@ -14,10 +14,10 @@ from tinynet.typing import DType, Seed
 
 NORMS: dict[str, type[Layer]] = {"batch": BatchNorm, "layer": LayerNorm}
 BY_CLASS = {layer.__name__.lower(): kind for kind, layer in ACTIVATIONS.items()}  # "leakyrelu"
-NOT_HERE = {"silu": "gelu", "swish": "gelu", "mish": "gelu"}  # an activation, and the nearest that there is
+NOT_HERE = {"silu": "gelu", "swish": "gelu", "mish": "gelu"}  # an activation that is missing: the nearest one
 
 SUITED = {"sigmoid": "glorot_normal", "tanh": "glorot_normal", "selu": "lecun_normal"}  # others: he_normal
-DEEPEST = 100_000  # hidden layers: half a minute to build, and far beyond what was ever trained
+DEEPEST = 100_000  # hidden layers: they take half a minute to build, and nobody trains as many
 
 
 def mlp(
@@ -32,22 +32,21 @@ def mlp(
     seed: Seed = 0,
     dtype: DType = "float32",
 ) -> Sequential:
-    """Return a multi-layer perceptron: hidden layers of Dense, normalization, activation; then Dense.
+    """Return a multi-layer perceptron: each hidden layer is Dense, normalization, activation; the last is Dense.
 
     Parameters
     ----------
     inputs, outputs : int
-        Features in, outputs (classes) out.
+        Number of features and of outputs (classes).
     hidden : iterable of int, or int
-        Units of each hidden layer; a number alone is one layer's.
+        Units of each hidden layer; a single number makes one hidden layer.
     activation : str, or layer
         ``"sigmoid"``, ``"tanh"``, ``"relu"``, ``"leaky_relu"``, ``"elu"``, ``"selu"`` or ``"gelu"``; or a layer, such
-        as ``tn.LeakyReLU(0.2)``, of which each place gets one with the same settings.
+        as ``tn.LeakyReLU(0.2)``: each hidden layer gets a new one with the same settings.
     norm : {"batch", "layer", None}, or layer
-        Normalization just before each activation. Before batch normalization the Dense has no bias: it would be
-        redundant.
+        Normalization before each activation. A Dense before batch normalization has no bias, since beta does the same.
     init : str or callable, optional
-        Initializer of every weight (see `tinynet.initializers`); by default what suits the activation: He for the ReLU
+        Initializer of every weight (see `tinynet.initializers`); by default it suits the activation: He for the ReLU
         family, LeCun for SELU, Glorot for sigmoid, tanh and the last layer (all normal).
     dropout : float
         Rate of `Dropout` after each activation.
@@ -62,8 +61,7 @@ def mlp(
     Raises
     ------
     InputError
-        If something is not as above, or the weights alone would not fit into this machine's memory: before they are
-        made.
+        If an argument is not as above, or the weights would not fit into this machine's memory; none is made then.
 
     Examples
     --------
@@ -73,16 +71,16 @@ def mlp(
     (['dense_1', 'batch_norm_1', 'sigmoid_1', 'dense_2'], 171410)
     """
     inputs, outputs, units = whole("mlp: inputs", inputs), whole("mlp: outputs", outputs), _units(hidden)
-    _activation(activation), _normalization(norm)  # a wrong one is found where there is no hidden layer, too
+    _activation(activation), _normalization(norm)  # checked here, since there may be no hidden layer
     rate = 0.0 if dropout is None else Dropout(dropout).rate
     layers: list[Layer] = []
     for width in units:
-        last, before = _activation(activation), _normalization(norm)
-        suited = SUITED.get(last.kind, "he_normal")
-        layers.append(Dense(width, bias=not isinstance(before, BatchNorm), init=suited if init is None else init))
-        if before is not None:
-            layers.append(before)
-        layers.append(last)
+        activate, normalize = _activation(activation), _normalization(norm)
+        suited = SUITED.get(activate.kind, "he_normal") if init is None else init
+        layers.append(Dense(width, bias=not isinstance(normalize, BatchNorm), init=suited))
+        if normalize is not None:
+            layers.append(normalize)
+        layers.append(activate)
         if rate:
             layers.append(Dropout(rate))
     layers.append(Dense(outputs, init="glorot_normal" if init is None else init))
@@ -124,7 +122,7 @@ def _normalization(given: Any) -> Layer | None:
 
 
 def _another(name: str, given: Any) -> Layer | None:
-    """Return a new layer like the one given, or of that class; None if it is neither."""
+    """Return a new layer: like the given one, or of the given class; None if ``given`` is neither."""
     if isinstance(given, Layer):
         return type(given)(**given.config())
     if not (isinstance(given, type) and issubclass(given, Layer)):
@@ -136,11 +134,11 @@ def _another(name: str, given: Any) -> Layer | None:
 
 
 def _check_memory(units: Sequence[int]) -> None:
-    """Raise InputError if weights between so many units, in float32, take more than all memory there is.
+    """Raise InputError if the weights between layers of these ``units``, in float32, exceed the machine's memory.
 
-    They are made layer by layer, so that a system that lends memory ends the process half way, without a word.
+    Linux and macOS promise more memory than there is, and kill a process that uses it, without an error.
     """
-    if not hasattr(os, "sysconf"):  # Windows does not lend: NumPy raises MemoryError
+    if not hasattr(os, "sysconf"):  # Windows promises no more than it has: NumPy raises MemoryError
         return
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     weights = sum(a * b for a, b in itertools.pairwise(units))

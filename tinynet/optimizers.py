@@ -1,4 +1,4 @@
-"""Gradient descent: how parameters move along their gradients."""
+"""Gradient descent: the update of parameters by their gradients."""
 
 import math
 from typing import Any
@@ -15,7 +15,7 @@ from tinynet.typing import Array, Call
 
 
 class _Coupled(Setting[Any]):
-    """Momentum and nesterov, which have to suit each other."""
+    """``momentum`` and ``nesterov``: the second needs the first to be above 0."""
 
     def __set__(self, optimizer: Any, value: Any) -> None:
         both = vars(optimizer) | {self.name: self.check(f"SGD: {self.name}", value)}
@@ -29,7 +29,7 @@ class _Coupled(Setting[Any]):
 class SGD:
     """Stochastic gradient descent with momentum (Sutskever, Martens, Dahl and Hinton 2013).
 
-    For each parameter w with gradient g, as PyTorch does it (which puts lr outside of v)::
+    For each parameter w with gradient g, as in PyTorch (lr is not part of the velocity v)::
 
         g <- g + weight_decay w
         v <- momentum v + g
@@ -42,19 +42,18 @@ class SGD:
     momentum : float
         At least 0 and below 1.
     nesterov : bool
-        Look ahead: needs a momentum.
+        Nesterov's form of momentum, as above; it needs a momentum above 0.
     weight_decay : float
-        L2 by default: added to the gradient as above, so that momentum carries it, and applied to every
-        parameter.
+        L2 regularization of every parameter. By default it is added to the gradient, as above, and so enters v.
     decoupled : bool
-        Take the decay out of the gradient and shrink the parameter itself, w <- (1 - lr weight_decay) w
+        Shrink the parameter itself, w <- (1 - lr weight_decay) w, and leave weight decay out of the gradient
         (Loshchilov and Hutter 2019).
     clip_norm : float, optional
         Scale all gradients together so that their global norm is at most this (Pascanu et al. 2013).
 
     Notes
     -----
-    Velocity and step number belong to one network: given another network's parameters, it starts anew.
+    Velocities and step number belong to one network: with another network's parameters both start again at 0.
 
     Raises
     ------
@@ -81,15 +80,15 @@ class SGD:
         self.momentum, self.nesterov = momentum, nesterov
         self.weight_decay, self.decoupled, self.clip_norm = weight_decay, decoupled, clip_norm
         self.steps = 0
-        self.rates = np.zeros(4)  # lr, decay, shrink, momentum of this step: what the kernels read
+        self.rates = np.zeros(4)  # what the kernels read in this step: lr, decay, shrink, momentum
         self._velocity = LiveArrays()
         self._given: Any = None  # the dict of parameters of the last step
-        self._params: dict[str, Array] = {}  # all that it moved
+        self._params: dict[str, Array] = {}  # all parameters that were updated
         self._updates = RepeatedCalls()
 
     @property
     def lr(self) -> float:
-        """The learning rate of the next step; what is assigned may be a schedule, as in the constructor."""
+        """The learning rate of the next step; a number or a schedule may be assigned."""
         return float(self.schedule(self.steps))
 
     @lr.setter
@@ -98,13 +97,13 @@ class SGD:
 
     @property
     def velocity(self) -> LiveArrays:
-        """The v of every parameter by its name, while momentum is above 0; what is assigned to one is copied."""
+        """The velocity v of every parameter by name, empty if momentum is 0; an assigned array is copied."""
         return self._velocity
 
     def attach(self, params: dict[str, Array]) -> None:
-        """Get ready for these parameters; those of another network, other arrays of the same names, start it anew.
+        """Prepare for ``params``: if momentum is above 0, make a velocity for each one that has none.
 
-        Anew is at step 0 and without velocity. There is a velocity for each parameter while momentum is above 0.
+        If an array has the name of another one seen before, the network is new: step number and velocities start at 0.
         """
         if params is not self._given and any(self._params.get(name, w) is not w for name, w in params.items()):
             self._velocity, self.steps, self._params = LiveArrays(), 0, {}
@@ -123,17 +122,17 @@ class SGD:
         Parameters
         ----------
         params : dict of str to ndarray
-            A network's, or some of them: the others stay as they are, with their velocity.
+            All parameters of a network, or some; the others and their velocities do not change.
         grads : dict of str to ndarray
-            Their gradients by the same names; there may be more.
+            Gradients by the same names; more are ignored.
 
         Raises
         ------
         InputError
-            If a gradient is missing, or has not its parameter's shape and dtype.
+            If a gradient is missing, or its shape or dtype is not that of its parameter.
         """
-        stay = type(params) is type(grads) is LiveArrays
-        if params is not self._given or not stay or bool(self.velocity) != (self.momentum > 0):
+        live = type(params) is type(grads) is LiveArrays
+        if params is not self._given or not live or bool(self.velocity) != (self.momentum > 0):
             check_gradients(params, grads)
             self.attach(params)
         lr = self.lr
@@ -141,7 +140,7 @@ class SGD:
             self._clip([grads[name] for name in params])
         l2, shrink = (0.0, lr * self.weight_decay) if self.decoupled else (self.weight_decay, 0.0)
         self.rates[:] = lr, l2, shrink, self.momentum
-        arrays = (params, grads) if stay else (*params.values(), *(grads[name] for name in params))
+        arrays = (params, grads) if live else (*params.values(), *(grads[name] for name in params))
         self._updates.make((self.velocity, self.nesterov, *arrays), lambda: self._calls(params, grads))
         self.steps += 1
 
