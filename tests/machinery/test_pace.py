@@ -86,6 +86,9 @@ def test_what_is_said_to_give_the_same_bits_does_so_for_other_numbers(m, k, n, d
 
 
 @needs_threads
+@pytest.mark.skipif(
+    blas.library() is None or blas.library().kernels not in blas.AVX512_KERNELS, reason="other kernels"
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("terms", [321, 500, 784, 1000, 1500])
 def test_a_product_with_a_large_weight_is_cut_so_that_threads_do_not_change_its_bits(terms, dtype):

@@ -36,7 +36,7 @@ SMALL = 2**22
 WIDE = 2**18
 """Numbers in the second factor (inputs x units) up to which a large product is not cut into `parts`."""
 WHOLE = {"float32": 320, "float64": 256}
-"""Terms of a sum that OpenBLAS's kernels for AVX2 and AVX-512 add up in one go, at least."""
+"""Terms of a sum that OpenBLAS's kernels for AVX-512 add up in one go, and more."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXTRA = "scipy_openblas32"  # what the extra tinynet-lab[blas] installs
 # OpenBLAS's kernel sets by what they need of the processor, the first of each kind in all its wheels
@@ -106,7 +106,8 @@ def parts(a: Array, b: Array, out: Array) -> Iterator[tuple[Array, Array, Array,
     """Yield the arguments of `multiply`, one call after the other, that write ``out = a b``.
 
     OpenBLAS cuts a long sum into parts that fit a cache, and into others on one thread than on several, which changes
-    the last digits. Where `b` is large, such a sum is cut here, into parts that OpenBLAS leaves whole.
+    the last digits. Where `b` is large, such a sum is cut here, into parts that OpenBLAS's kernels for AVX-512 leave
+    whole. Other kernels differ between one thread and several all the same; then `same_bits` keeps the product on one.
     """
     inputs, longest = a.shape[1], WHOLE[out.dtype.name]
     number = math.ceil(inputs / longest) if b.size > WIDE and is_large(a, out) and library() else 1
