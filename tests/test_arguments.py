@@ -128,8 +128,8 @@ class Adam:
         ({"history": tn.History}, r"^history: give tn\.History\(\), .* not History$"),
         ({"validation": 0.2}, r"^validation: must be a tn\.Dataset, not 0.2; wrap arrays: tn\.Dataset\(x, y\)$"),
         ({"validation": OTHERS.x}, r"^validation: must be a tn\.Dataset, not ndarray; wrap arrays"),
-        ({"y": OTHERS}, r"^fit: of two data sets the second is validation=\.\.\.$"),
-        ({"y": MOONS.y}, "^fit: the data set has its labels; leave them out$"),
+        ({"y": OTHERS}, r"^fit: give the second data set as validation=\.\.\.$"),
+        ({"y": MOONS.y}, "^fit: the data set has its labels already; leave y out$"),
     ],
 )
 def test_what_is_refused_shows_what_to_write(tmp_path, guess, message):
@@ -149,7 +149,7 @@ def test_what_is_refused_shows_what_to_write(tmp_path, guess, message):
     [
         (MOONS, "not Dataset$"),
         (tn.Network, "not Network$"),
-        (tn.Dense(2), r"not Dense; a layer is made one by tn\.Sequential"),
+        (tn.Dense(2), r"not Dense; make one of layers by tn\.Sequential"),
         (None, "not NoneType$"),
     ],
 )

@@ -164,7 +164,7 @@ def test_what_cannot_be_calibrated_from_is_refused():
         net.calibrate(data(), method="batch")
     with pytest.raises(tn.DataError, match="needs at least 2 examples, got 1"):
         net.calibrate(data(examples=1))
-    with pytest.raises(tn.InputError, match="batch_size must be at least 2, not 1"):
+    with pytest.raises(tn.InputError, match="batch_size must be a whole number of at least 2, not 1"):
         net.calibrate(data(), method="minibatch", batch_size=1)
     with pytest.raises(tn.ShapeError, match=r"\(batch, 4\), got \(2345, 3\)"):
         net.calibrate(data(features=3))

@@ -244,7 +244,7 @@ def test_no_array_can_be_taken_out():
         params.clear,
         lambda: params.__delitem__(names[0]),
     ):
-        with pytest.raises(tn.InputError, match="stay with it"):
+        with pytest.raises(tn.InputError, match="cannot be removed; assign to them"):
             take()
     assert list(params) == names
 

@@ -215,7 +215,7 @@ def test_batch_normalization_trains_where_the_plain_deep_network_does_not():
         ({"depth": -1}, "^depth must be a whole number of at least 0, not -1$"),
         ({"width": 2.5}, r"^width must be a whole number of at least 1, not 2\.5$"),
         ({"epochs": 0}, "^epochs must be a whole number of at least 1, not 0$"),
-        ({"batch_size": 1}, "at least 2 in a network with batch normalization, not 1$"),
+        ({"batch_size": 1}, "batch normalization must be a whole number of at least 2, not 1$"),
         ({"norm": "bach"}, "did you mean 'batch'"),
         ({"activation": "rellu"}, "did you mean 'relu'"),
         ({"lr": "fast"}, "lr must be a number or a schedule, not 'fast'"),

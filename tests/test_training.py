@@ -248,7 +248,7 @@ def test_batches_of_one_are_refused_with_batch_norm_before_training_and_fine_wit
     net = network(norm="batch")
     before = net.params["dense_1.weight"].copy()
     with pytest.raises(
-        tn.InputError, match="batch_size must be a whole number of at least 2 in a network with batch normalization"
+        tn.InputError, match="batch_size in a network with batch normalization must be a whole number of at least 2"
     ):
         fit(net, batch_size=1)
     with pytest.raises(tn.DataError, match="has 1 example, batch normalization needs 2"):
@@ -480,9 +480,8 @@ def test_whole_numbers_are_a_regressions_targets_too_and_have_no_accuracy(shape)
 
 
 def test_the_message_on_floats_in_place_of_labels_has_the_shape_they_were_given_in():
-    with pytest.raises(
-        tn.ShapeError, match=r"floats of shape \(4,\), too\); if these are labels, give y.astype\(int\)"
-    ):
+    message = r"floats of shape \(4,\) into such a column\); if these are labels, give y.astype\(int\)"
+    with pytest.raises(tn.ShapeError, match=message):
         fit(network(), FLOAT_TARGETS)
     assert fit(network(), tn.Dataset(FLOAT_TARGETS.x, FLOAT_TARGETS.y.astype(int)), epochs=1).steps == [1]
 

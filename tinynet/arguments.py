@@ -1,4 +1,4 @@
-"""What `fit`, `evaluate` and `resume` are handed: taken as it was meant, or one sentence that shows what to write."""
+"""The arguments of `fit`, `evaluate` and `resume`: converted, or refused in a sentence that shows what to write."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from tinynet.layers import Layer, Softmax
 from tinynet.losses import Loss, MeanSquaredError, SoftmaxCrossEntropy
 from tinynet.network import Network
 from tinynet.optimizers import SGD
+from tinynet.settings import count
 
 Examples = Dataset | tuple[ArrayLike, ArrayLike]
-"""What one may give as a `Dataset`: x and y, too."""
+"""A `Dataset`, or the arrays x and y of one."""
 
-KINDS: list[type[Loss]] = [SoftmaxCrossEntropy, MeanSquaredError]
-SQUARED = "mse", "l2", "squared", "mean_squared_error"  # what others call the mean squared error; else it is the other
+LOSSES: list[type[Loss]] = [SoftmaxCrossEntropy, MeanSquaredError]
+SQUARED = "mse", "l2", "squared", "mean_squared_error"  # how names of the mean squared error begin elsewhere
 
 
 def as_network(given: Any) -> Network:
-    """Return a network."""
+    """Return the given network."""
     if not isinstance(given, Network):
-        hint = "; a layer is made one by tn.Sequential([...], inputs=...)" if isinstance(given, Layer) else ""
+        hint = "; make one of layers by tn.Sequential([...], inputs=...)" if isinstance(given, Layer) else ""
         raise InputError(f"net: the first argument is the network, as tn.mlp makes it, not {_kind(given)}{hint}")
     return given
 
 
 def as_loss(given: Any) -> Loss:
     """Return a loss; one that needs no settings may be given as its class."""
-    loss: Loss = (
-        SoftmaxCrossEntropy() if given is None else given() if isinstance(given, type) and given in KINDS else given
-    )
+    is_class = isinstance(given, type) and given in LOSSES
+    loss: Loss = given() if is_class else SoftmaxCrossEntropy() if given is None else given
     if not isinstance(loss, type) and all(hasattr(loss, name) for name in ("__call__", "check", "write")):
         return loss
     if isinstance(given, str):
@@ -48,7 +48,7 @@ def as_loss(given: Any) -> Loss:
 
 
 def as_optimizer(given: Any) -> SGD:
-    """Return an optimizer."""
+    """Return the given optimizer, by default SGD."""
     optimizer: SGD = SGD(lr=0.1) if given is None else given
     if not isinstance(optimizer, type) and hasattr(optimizer, "attach") and hasattr(optimizer, "step"):
         return optimizer
@@ -60,12 +60,12 @@ def as_optimizer(given: Any) -> SGD:
 
 
 def as_callbacks(given: Any) -> list[Any]:
-    """Return a list of callbacks; one alone will do."""
+    """Return a list of callbacks; a single one may be given without a list."""
     if given is None:
         return []
     try:
         callbacks = [given] if hasattr(given, "on_step") else list(given)
-    except TypeError:  # nothing to go through
+    except TypeError:  # not iterable
         callbacks = [given]
     for callback in callbacks:
         if isinstance(callback, type):
@@ -85,12 +85,12 @@ def as_history(given: Any) -> History:
 
 
 def as_data(given: Any, y: Any = None) -> Any:
-    """Return a pair of arrays as a `Dataset`, and anything else as it is: whether it suits is asked later."""
+    """Return a pair of arrays as a `Dataset`, and anything else as it is, for `check_data`."""
     if y is not None:
         if isinstance(y, Dataset):
-            raise InputError("fit: of two data sets the second is validation=...")
+            raise InputError("fit: give the second data set as validation=...")
         if isinstance(given, Dataset):
-            raise InputError("fit: the data set has its labels; leave them out")
+            raise InputError("fit: the data set has its labels already; leave y out")
         return Dataset(given, y)
     pair = isinstance(given, tuple | list) and len(given) == 2
     return Dataset(*given) if pair else given
@@ -107,8 +107,7 @@ def check_sets(
 def check_data(net: Network, given: Any, loss: Loss, name: str, depth: int | None = 3) -> Dataset:
     """Return a data set; raise one clear error if it does not suit the network and loss.
 
-    A loss with a softmax of its own, on a network that ends in `Softmax`, gets a warning that names the line ``depth``
-    calls up.
+    If the network ends in `Softmax` and the loss has its own, a warning names the line ``depth`` calls up.
     """
     as_network(net)
     data = as_data(given)
@@ -123,7 +122,7 @@ def check_data(net: Network, given: Any, loss: Loss, name: str, depth: int | Non
     except InputError as error:
         raise ShapeError(f"{name}: {error}") from None
     if depth and isinstance(loss, SoftmaxCrossEntropy) and isinstance(net.nodes[-1].layer, Softmax):
-        least = math.log(math.e + net.outputs - 1) - 1  # of the outputs 1 at the label and 0 elsewhere
+        least = math.log(math.e + net.outputs - 1) - 1  # the loss of outputs that are 1 at the label and 0 elsewhere
         warnings.warn(
             "the network ends in Softmax, and SoftmaxCrossEntropy takes logits: of probabilities it is never below "
             f"{least:.4f}, and learns slowly; leave that layer out, and apply tn.Softmax().forward to predictions",
@@ -136,27 +135,10 @@ def total_steps(epochs: object, steps: object, per_epoch: int) -> int:
     """Return how many updates a run makes."""
     if (epochs is None) == (steps is None):
         raise InputError("fit: give either epochs or steps")
-    return at_least_1("steps", steps) if epochs is None else at_least_1("epochs", epochs) * per_epoch
-
-
-def at_least_1(name: str, given: Any) -> int:
-    """Return a whole number, which may have been given as 2.0."""
-    given = unpointed(given)
-    if not isinstance(given, int | np.integer) or not 1 <= given < 2**62:
-        raise InputError(f"fit: {name} must be a whole number of at least 1, not {given}")
-    return int(given)
-
-
-def unpointed(given: Any) -> Any:
-    """Return 2 for 2.0, and anything else as it is."""
-    return int(given) if isinstance(given, float | np.floating) and float(given).is_integer() else given
+    return count("fit: steps", steps) if epochs is None else count("fit: epochs", epochs) * per_epoch
 
 
 def _kind(given: object) -> str:
-    return (
-        given.__name__
-        if isinstance(given, type)
-        else repr(given)
-        if isinstance(given, int | float)
-        else type(given).__name__
-    )
+    if isinstance(given, int | float):
+        return repr(given)
+    return given.__name__ if isinstance(given, type) else type(given).__name__

@@ -1,4 +1,4 @@
-"""Arrays that users hand over, checked, and those that stay where they are."""
+"""Checks of arrays that users give, and `LiveArrays`, which keep their place in memory."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from tinynet.typing import Array, DType
 
 
 class LiveArrays(dict[str, Array]):
-    """Arrays by name; assigning writes into the array that the layer uses, and no name is added or lost."""
+    """Arrays by name. Assigning writes into the array that the layer uses; names are neither added nor removed."""
 
     def __setitem__(self, name: str, value: Array) -> None:
         self.update({name: value})
 
     def update(self, *others: Any, **named: Array) -> None:
-        """Assign several arrays: all of them or, if one does not fit, none."""
-        try:
-            values = {name: np.array(value) for name, value in dict(*others, **named).items()}  # they may be our own
+        """Assign several arrays; if one does not fit, assign none."""
+        try:  # copies, since a value may be one of these arrays
+            values = {name: np.array(value) for name, value in dict(*others, **named).items()}
         except (TypeError, ValueError):
             raise InputError("to assign arrays give a dict of them by name, such as {'dense_1.bias': b}") from None
         for name, value in values.items():
@@ -38,13 +38,13 @@ class LiveArrays(dict[str, Array]):
         return self
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        """Return an array; none is added."""
+        """Return the array of this name, which must exist."""
         if name not in self:
             raise unknown_name("array", name, self)
         return self[name]
 
     def _fixed(self, *_: Any) -> Any:
-        raise InputError("a network's arrays stay with it: assign to them, none can be taken out")
+        raise InputError("a network's arrays cannot be removed; assign to them instead")
 
     __delitem__ = pop = popitem = clear = _fixed
 
@@ -53,7 +53,7 @@ class LiveArrays(dict[str, Array]):
 
 
 class HasArrays:
-    """What owns `LiveArrays`: an assignment to one of its dicts takes the values over, and the arrays stay."""
+    """An owner of `LiveArrays`: what is assigned to such an attribute is copied into its arrays."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         known = self.__dict__.get(name)
@@ -70,12 +70,12 @@ class HasArrays:
 
 
 def alike(a: Array, b: Array) -> bool:
-    """Tell whether two arrays have one shape and dtype."""
+    """Tell whether two arrays have the same shape and dtype."""
     return a.shape == b.shape and a.dtype == b.dtype
 
 
 def check_gradients(params: Mapping[str, Array], grads: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the parameters' gradients, or raise ShapeError or InputError naming one that no kernel can take."""
+    """Return the parameters' gradients; raise ShapeError or InputError for one that kernels cannot take."""
     for given in (params, grads):
         if not isinstance(given, Mapping) or not all(isinstance(array, np.ndarray) for array in given.values()):
             raise InputError("step: give dicts of arrays by name, as in optimizer.step(net.params, net.grads)")
@@ -94,10 +94,10 @@ def check_gradients(params: Mapping[str, Array], grads: Mapping[str, Array]) -> 
 
 
 def float_dtype(dtype: DType) -> np.dtype[Any]:
-    """Return float32 or float64 as NumPy's dtype, or say that no other will do."""
+    """Return NumPy's dtype of float32 or float64; raise InputError for any other."""
     try:
         resolved = np.dtype(dtype)
-    except (TypeError, ValueError, SyntaxError):  # NumPy's for ",x"
+    except (TypeError, ValueError, SyntaxError):  # NumPy raises the last for ",x"
         resolved = np.dtype(object)
     if resolved not in (np.float32, np.float64):
         raise InputError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
@@ -131,7 +131,7 @@ def check_array(x: object, where: str, features: int | None = None, dtype: np.dt
 
 
 def labels_hint(y: Array) -> str:
-    """Return, to end an error with, the line that makes labels (examples,) of int of ``y``; "" if none is known."""
+    """Return the end of an error: how to make integer labels (examples,) of ``y``; "" if no way is known."""
     if y.dtype.kind not in "fiub":
         names = y.dtype.kind in "OSTU"
         return "; names of classes become labels by np.unique(y, return_inverse=True)[1]" if names else ""
@@ -141,14 +141,14 @@ def labels_hint(y: Array) -> str:
         one = "; the labels may be one column of it, such as y[:, 0]"
         return one if y.dtype.kind in "iu" else f"{one}; a regression takes loss=tn.MeanSquaredError()"
     if y.dtype.kind == "f":
-        column = f" (a Dataset makes such a column of floats of shape ({len(y)},), too)" if y.ndim == 2 else ""
+        column = f" (a Dataset turns floats of shape ({len(y)},) into such a column)" if y.ndim == 2 else ""
         whole = "; if these are labels, give y.astype(int)" if (y == np.round(y)).all() else ""
         return f"{column}{whole}; a regression takes loss=tn.MeanSquaredError()"
     return {"b": "; give y.astype(int)"}.get(y.dtype.kind, "; give y.ravel()" if y.ndim == 2 else "")
 
 
 def classes_hint(labels: Array, classes: int) -> str:
-    """Return, to end an error with, what makes integer labels those of so many classes, or the network theirs."""
+    """Return the end of an error: how to make ``labels`` suit so many ``classes``, or the network suit the labels."""
     low, high = int(labels.min()), int(labels.max())
     if high - low == classes - 1 or (low == 1 and high == classes):
         return f"; labels count from 0: give y {'-' if low > 0 else '+'} {abs(low)}"

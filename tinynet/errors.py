@@ -1,11 +1,11 @@
-"""What tinynet raises when it is given something wrong: one sentence that says what, where, and what to do."""
+"""Errors about wrong input: each is one sentence that says what is wrong, where, and what to do."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class InputError(ValueError):
-    """Something handed to tinynet cannot be used; the base of the errors below."""
+    """The input cannot be used; the base class of the errors below."""
 
 
 class ShapeError(InputError):
@@ -21,7 +21,7 @@ class FileFormatError(InputError):
 
 
 def unknown_name(kind: str, name: object, known: Iterable[str]) -> InputError:
-    """Build the error for a name that is not among the known ones, with the nearest one suggested."""
+    """Return the error for an unknown name, which suggests the nearest known one."""
     names = list(known)
     asked = str(name).lower()
     near = difflib.get_close_matches(asked, names, n=1) or [n for n in names if asked and n.startswith(asked)]

@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, and read with suspicion.
+"""Files: written whole or not at all, and checked while they are read.
 
-Reading takes memory and time in proportion to the file's real size, whatever its header says: sizes are compared
-before anything is allocated.
+Reading takes memory and time in proportion to a file's real size, whatever its header says: both are compared before
+anything is allocated.
 """
 
 import hashlib
@@ -25,11 +25,11 @@ HEADER_LIMIT = 2**24  # bytes of a safetensors header: a network of 2,500 layers
 CHECKSUM = "tinynet_sha256"
 DTYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8"} | {
     f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
-}  # what NumPy has; BF16, which it has not, is read as float32
+}  # NumPy's types; BF16, which NumPy does not have, is read as float32
 
 
 def as_path(given: str | Path) -> Path:
-    """Return a path, which may be given as a str; raise InputError for what is none."""
+    """Return a str or path as a Path; raise InputError for anything else."""
     try:
         return Path(given)
     except TypeError:
@@ -38,7 +38,7 @@ def as_path(given: str | Path) -> Path:
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it there, in one step, when the block ends without error."""
+    """Yield a temporary path beside ``path``; if the block ends without error, rename it to ``path``."""
     path = as_path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -62,7 +62,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the folder's list of names written to the disk: the new name outlives a power cut too."""
+    """Write the folder's list of names to the disk, so that a new name survives a power cut."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -98,15 +98,14 @@ def finite(content: Any) -> Any:
 
 @contextmanager
 def opened(path: str | Path) -> Iterator[tuple[BufferedReader, int]]:
-    """Open a file to read, and tell its size in bytes.
+    """Yield an open file and its size in bytes.
 
     Raises
     ------
     FileFormatError
-        If it is a folder, or a pipe or device, which could block or never end; or, in the block, if memory runs
-        out.
+        If it is a folder, or a pipe or device (which could block or never end), or if memory runs out in the block.
     OSError
-        If it is not there, or may not be read.
+        If it does not exist, or may not be read.
     """
     path = as_path(path)
     about = path.stat()
@@ -120,7 +119,7 @@ def opened(path: str | Path) -> Iterator[tuple[BufferedReader, int]]:
 
 
 def beside(path: str | Path, ending: str, own: Sequence[str] = (".safetensors",)) -> Path:
-    """Return the name of a file that goes with another: the ending is added to the name, which is kept.
+    """Return the path of a file that belongs to another: the other's name with an ending added.
 
     Parameters
     ----------
@@ -129,7 +128,7 @@ def beside(path: str | Path, ending: str, own: Sequence[str] = (".safetensors",)
     ending : str
         Such as ``.csv``.
     own : sequence of str
-        Endings that give way to it, since they are ours: ``net.safetensors`` gives ``net.csv``.
+        Endings that are replaced, since tinynet writes them: ``net.safetensors`` gives ``net.csv``.
     """
     path = as_path(path)
     name = next((path.name.removesuffix(e) for e in own if path.name.endswith(e) and path.name != e), path.name)
@@ -137,7 +136,7 @@ def beside(path: str | Path, ending: str, own: Sequence[str] = (".safetensors",)
 
 
 def brief(content: object) -> str:
-    """Return text for an error's message, cut short: what a file says may be long."""
+    """Return content as text for an error's message, cut to 100 characters."""
     text = str(content)
     return text if len(text) <= 100 else f"{text[:100]}..."
 
@@ -149,7 +148,7 @@ def sha256(path: str | Path) -> str:
 
 
 def read_text(path: str | Path) -> str:
-    """Read UTF-8 text; raise FileFormatError if it is none, or too long to be what tinynet reads."""
+    """Read UTF-8 text; raise FileFormatError for other content, or if there is more than `TEXT_LIMIT`."""
     with opened(path) as (file, size):
         if size > TEXT_LIMIT:
             raise FileFormatError(f"{path}: has {size:,} bytes, and tinynet reads text up to {TEXT_LIMIT:,}")
@@ -160,7 +159,7 @@ def read_text(path: str | Path) -> str:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file; raise FileFormatError if it is none."""
+    """Read a JSON file; raise FileFormatError for any other."""
     text = read_text(path)
     try:
         return json.loads(text, object_pairs_hook=_distinct)
@@ -169,7 +168,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a JSON object; of a name that is there twice, either could be meant."""
+    """Return a JSON object; raise ValueError if a name is there twice, since either could be meant."""
     content: dict[str, Any] = {}
     for name, value in pairs:
         if name in content:
@@ -184,7 +183,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Array], metadata: Mappin
     Raises
     ------
     InputError
-        If `read_arrays` could not read it: an array is not of floats or integers, or names and metadata take too much.
+        If `read_arrays` could not read the file: an array is not of floats or integers, or the header is too long.
     """
     from safetensors.numpy import save
 
@@ -200,7 +199,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, Array], metadata: Mappin
 
 
 def _plain(where: str, array: Array) -> Array:
-    """Return the array as a file has it, C-ordered and little-endian: safetensors looks at neither."""
+    """Return the array C-ordered and little-endian, as files hold it; safetensors checks neither."""
     array = np.asarray(array, order="C")
     dtype = array.dtype.newbyteorder("<")
     if dtype not in map(np.dtype, DTYPES.values()):
@@ -214,8 +213,8 @@ def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
     Raises
     ------
     FileFormatError
-        If it is none, or names something twice, or does not fit the checksum that `write_arrays` added; other
-        software's files have no checksum.
+        If it is another kind of file, names something twice, or does not match the checksum of `write_arrays` (files
+        of other software have none).
     InputError
         If there is no such file.
     """
@@ -224,16 +223,16 @@ def read_arrays(path: str | Path) -> tuple[dict[str, Array], dict[str, str]]:
     if not as_path(path).exists():
         raise InputError(f"{path}: no such file")
     with opened(path) as (file, size):
-        header = int.from_bytes(file.read(8), "little")  # its size
-        if size < 8 or header > min(size - 8, HEADER_LIMIT):
+        header_size = int.from_bytes(file.read(8), "little")
+        if size < 8 or header_size > min(size - 8, HEADER_LIMIT):
             raise FileFormatError(f"{path}: not a safetensors file (its header does not fit in)")
         file.seek(0)
         content = file.read(size)
     try:
         tensors = dict(deserialize(content))  # type: ignore[no-untyped-call]
         arrays = {name: _array(**tensor) for name, tensor in tensors.items()}
-        text = content[8 : 8 + header].decode("utf-8")
-        metadata = json.loads(text, object_pairs_hook=_distinct).get("__metadata__") or {}
+        header = content[8 : 8 + header_size].decode("utf-8")
+        metadata = json.loads(header, object_pairs_hook=_distinct).get("__metadata__") or {}
     except (SafetensorError, ValueError, RecursionError) as error:
         raise FileFormatError(f"{path}: not a safetensors file that tinynet reads ({brief(error)})") from None
     if CHECKSUM in metadata and metadata[CHECKSUM] != checksum(arrays, metadata):
@@ -251,18 +250,18 @@ def _array(dtype: str, shape: list[int], data: bytearray) -> Array:
 
 
 def checksum(arrays: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
-    """Return SHA-256 over everything but itself, in order of the names."""
+    """Return the SHA-256 of arrays and metadata in order of their names, without the checksum itself."""
     names = sorted(arrays)
-    what = [(name, arrays[name].dtype.str, arrays[name].shape) for name in names]
+    kinds = [(name, arrays[name].dtype.str, arrays[name].shape) for name in names]
     texts = sorted((name, text) for name, text in metadata.items() if name != CHECKSUM)
-    digest = hashlib.sha256(json.dumps([what, texts]).encode())
+    digest = hashlib.sha256(json.dumps([kinds, texts]).encode())
     for name in names:
         digest.update(arrays[name].tobytes())
     return digest.hexdigest()
 
 
 def writable_folder(path: str | Path) -> Path:
-    """Return the folder, made if need be; raise InputError, before any work is done, if it cannot be written."""
+    """Return the folder, created if missing; raise InputError if it cannot be written."""
     path = as_path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)

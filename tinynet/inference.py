@@ -9,7 +9,7 @@ import numpy as np
 
 from tinynet.errors import DataError, InputError
 from tinynet.layers import BatchNorm, Dense, Input, Layer, Node
-from tinynet.settings import whole
+from tinynet.settings import count
 from tinynet.typing import Array
 
 CHUNK = 1000  # rows converted to double at a time
@@ -57,9 +57,7 @@ def _mean_and_var(x: Array) -> tuple[Array, Array]:
 
 def _calibrate_minibatch(nodes: Sequence[Node], x: Array, batch_size: int) -> None:
     """Average mu and m/(m - 1) var over mini-batches that are normalized by themselves (2015 paper, Algorithm 2)."""
-    m = min(whole("calibrate: batch_size", batch_size), len(x))
-    if m < 2:
-        raise InputError(f"calibrate: batch_size must be at least 2, not {batch_size}")
+    m = min(count("calibrate: batch_size", batch_size, 2), len(x))
     # A copy with decay 0 holds the mean and unbiased variance of the last batch alone.
     batch_norms: dict[Node, BatchNorm] = {}
     for node in nodes:

@@ -6,13 +6,13 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from tinynet.errors import InputError
-from tinynet.settings import not_negative, number, whole
+from tinynet.settings import count, finite_above_0, not_negative, number
 
 Schedule = Callable[[int], float]
 
 
 class _Fixed:
-    """A schedule's settings are Python's own numbers, as a file holds them, and stay as they are."""
+    """A schedule cannot be changed; its settings are Python's own numbers, as a file holds them."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in vars(self) or name not in {field.name for field in fields(self)}:  # type: ignore[arg-type]
@@ -24,21 +24,6 @@ class _Fixed:
 
     def __delattr__(self, name: str) -> None:
         raise InputError(f"{type(self).__name__}: {name} cannot be deleted, a schedule stays as it is made")
-
-
-def _positive(name: str, value: Any) -> float:
-    """Return a finite number above 0, whatever type of number it was given as."""
-    try:
-        converted = number(name, value)
-    except InputError:
-        converted = 0.0
-    if not converted > 0:
-        raise InputError(f"{name} must be a positive number, not {value}")
-    return converted
-
-
-def _count(name: str, value: Any) -> int:
-    return whole(name, _positive(name, value))
 
 
 @dataclass(unsafe_hash=True)
@@ -59,7 +44,7 @@ class Constant(_Fixed):
     lr: float
 
     def __post_init__(self) -> None:
-        vars(self).update(lr=_positive("lr", self.lr))
+        vars(self).update(lr=finite_above_0("lr", self.lr))
 
     def __call__(self, step: int) -> float:
         """Return the rate after ``step`` steps."""
@@ -68,14 +53,14 @@ class Constant(_Fixed):
 
 @dataclass(unsafe_hash=True)
 class StepDecay(_Fixed):
-    """The rate times ``factor`` after every ``every`` steps.
+    """The rate is multiplied by ``factor`` after every ``every`` steps.
 
     Parameters
     ----------
     lr : float
         The rate at first, above 0.
     every : int
-        Steps from one fall to the next.
+        Steps between two multiplications.
     factor : float
         Above 0 and at most 1.
 
@@ -98,7 +83,7 @@ class StepDecay(_Fixed):
     def __post_init__(self) -> None:
         if not 0 < number("factor", self.factor) <= 1:
             raise InputError(f"factor must be above 0 and at most 1, not {self.factor}")
-        lr, every = _positive("lr", self.lr), _count("every", self.every)
+        lr, every = finite_above_0("lr", self.lr), count("every", self.every)
         vars(self).update(lr=lr, every=every, factor=number("factor", self.factor))
 
     def __call__(self, step: int) -> float:
@@ -117,7 +102,7 @@ class Cosine(_Fixed):
     lr : float
         The rate at first, above 0.
     steps : int
-        How long it falls.
+        How many steps it falls.
     final : float
         The rate at the end, at least 0.
 
@@ -139,25 +124,25 @@ class Cosine(_Fixed):
     final: float = 0.0
 
     def __post_init__(self) -> None:
-        lr, steps = _positive("lr", self.lr), _count("steps", self.steps)
+        lr, steps = finite_above_0("lr", self.lr), count("steps", self.steps)
         vars(self).update(lr=lr, steps=steps, final=not_negative("final", self.final))
 
     def __call__(self, step: int) -> float:
         """Return the rate after ``step`` steps."""
-        progress = min(step / self.steps, 1.0)
-        return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * progress)) / 2
+        share = min(step / self.steps, 1.0)
+        return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * share)) / 2
 
 
 @dataclass(unsafe_hash=True)
 class Warmup(_Fixed):
-    """A straight line up to another schedule over the first ``steps`` steps, then that schedule from its start.
+    """The rate rises in a straight line over the first ``steps`` steps to another schedule, which then starts.
 
     Parameters
     ----------
     then : schedule or float
-        What follows; a number is a constant rate.
+        The schedule that follows; a number is a constant rate.
     steps : int
-        Of the straight line.
+        How many steps the rate rises.
 
     Raises
     ------
@@ -176,12 +161,12 @@ class Warmup(_Fixed):
     steps: int
 
     def __post_init__(self) -> None:
-        schedule = as_schedule(self.then)  # a wrong rate is found here, not later
+        schedule = as_schedule(self.then)  # raises for a wrong rate
         then = self.then if callable(self.then) else schedule(0)
-        vars(self).update(then=then, steps=_count("steps", self.steps))
+        vars(self).update(then=then, steps=count("steps", self.steps))
 
     def __call__(self, step: int) -> float:
-        """Return the rate after ``step`` steps; the first is one part in ``steps`` of the full rate."""
+        """Return the rate after ``step`` steps; the first is 1 / ``steps`` of the full rate."""
         then = as_schedule(self.then)
         return then(0) * (step + 1) / self.steps if step < self.steps else then(step - self.steps)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
@@ -14,12 +15,12 @@ T = TypeVar("T")
 
 
 class Setting(Generic[T]):
-    """An attribute whose every value goes through a check.
+    """An attribute that checks each value assigned to it.
 
     Parameters
     ----------
     check : callable
-        From ``"BatchNorm: eps"``, for an error's message, and what was assigned, to what is kept; it may raise.
+        ``check("BatchNorm: eps", value)`` returns what is kept, or raises an error that begins with the text.
     fixed : bool
         Whether the attribute cannot change once its layer is built, since arrays depend on it.
     """
@@ -30,7 +31,7 @@ class Setting(Generic[T]):
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    if TYPE_CHECKING:  # Python itself looks into the instance, where `__set__` keeps the value
+    if TYPE_CHECKING:  # Python finds the value in the instance, where `__set__` keeps it
 
         def __get__(self, owner: Any, kind: type | None = None) -> T: ...
 
@@ -62,6 +63,14 @@ def above_0(where: str, value: Any) -> float:
     return _float(where, value)
 
 
+def finite_above_0(where: str, value: Any) -> float:
+    """Return a finite number above 0."""
+    with suppress(InputError):
+        if number(where, value) > 0:
+            return number(where, value)
+    raise InputError(f"{where} must be a positive number, not {value}")
+
+
 def below_1(where: str, value: Any) -> float:
     """Return a number of at least 0 and below 1."""
     if not 0 <= _float(where, value) < 1:
@@ -76,11 +85,12 @@ def whole(where: str, value: Any) -> int:
     return int(value)
 
 
-def count(where: str, value: Any) -> int:
-    """Return a whole number of at least 1."""
-    if whole(where, value) < 1:
-        raise InputError(f"{where} must be a whole number of at least 1, not {value}")
-    return int(value)
+def count(where: str, value: Any, least: int = 1) -> int:
+    """Return a whole number of at least ``least``, which fits a 64-bit integer."""
+    with suppress(InputError):
+        if least <= whole(where, value) < 2**62:
+            return int(value)
+    raise InputError(f"{where} must be a whole number of at least {least}, not {value}")
 
 
 def flag(where: str, value: Any) -> bool:
@@ -100,7 +110,7 @@ def generator(seed: Any) -> np.random.Generator:
 
 
 def _float(where: str, value: Any) -> float:
-    """Return Python's own number of the same value: what arithmetic, files and compiled kernels all take."""
+    """Return the value as Python's own number, which arithmetic, files and compiled kernels all take."""
     try:
         if isinstance(value, str | bytes):
             raise TypeError

@@ -11,6 +11,7 @@ from tinynet.datasets.dataset import division
 from tinynet.errors import unknown_name
 from tinynet.losses import Loss
 from tinynet.schedules import Schedule, as_schedule
+from tinynet.settings import count
 from tinynet.training import EVALUATION_ROWS
 from tinynet.typing import Array
 
@@ -67,16 +68,14 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
 
     def _train(self, x: Array, y: Array, outputs: int, loss: Loss) -> None:
         """Make the network, train it, and keep it with its history."""
-        for name, least in (("depth", 0), ("width", 1), ("epochs", 1), ("batch_size", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, Integral) or value < least:
-                raise tn.InputError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        depth, width = count("depth", self.depth, 0), count("width", self.width)
+        epochs, batch_size = count("epochs", self.epochs), count("batch_size", self.batch_size)
         if self.norm not in ("batch", "layer", None):  # a layer, which mlp takes, could not be cloned and compared
             raise unknown_name("norm (None for none)", self.norm, ["batch", "layer"])
         seed, data = _seed(self.random_state), tn.Dataset(x, y)
         net = tn.mlp(
             x.shape[1],
-            [self.width] * self.depth,
+            [width] * depth,
             outputs,
             activation=self.activation,
             norm=self.norm,
@@ -87,14 +86,14 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
         given = self.usual_lr if self.lr is None else self.lr
         lr = as_schedule(given)
         if lr is not given:  # a number
-            lr = _warmup_and_cosine(lr(0), self.epochs * division(len(x), self.batch_size)[0])
+            lr = _warmup_and_cosine(lr(0), epochs * division(len(x), batch_size)[0])
         history = tn.fit(
             net,
             data,
             loss=loss,
             optimizer=tn.SGD(lr, momentum=self.momentum, weight_decay=self.weight_decay, clip_norm=STEEPEST),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
+            epochs=epochs,
+            batch_size=batch_size,
             seed=seed,
         )
         remedy = f"scale the features, as StandardScaler does, or lower lr={given!r}"

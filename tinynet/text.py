@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 
 def columns(table: Sequence[Sequence[str]], gap: str = "  ") -> list[str]:
-    """Return a line for each row, its cells under one another, as wide as the widest of their column."""
+    """Return one line per row, with the cells of each column padded to equal width."""
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     return [gap.join(map(str.ljust, row, widths)).rstrip() for row in table]
 
 
 def markdown(table: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown, its first row the header."""
+    """Return a table in Markdown; its first row is the header."""
     header, *rows = ([cell.replace("|", "\\|") for cell in row] for row in table)
     return "\n".join(f"| {' | '.join(row)} |" for row in [header, ["---"] * len(header), *rows])
 

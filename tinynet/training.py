@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from tinynet import arguments, files
-from tinynet.arguments import Examples, at_least_1
+from tinynet.arguments import Examples
 from tinynet.datasets import Dataset
 from tinynet.errors import InputError
 from tinynet.history import History
@@ -23,7 +23,7 @@ from tinynet.optimizers import SGD
 from tinynet.progress import StepBar
 from tinynet.run import LastState, Plan, batches_for
 from tinynet.run import Run as Run  # callbacks know it from here
-from tinynet.settings import generator
+from tinynet.settings import count, generator
 from tinynet.typing import Array, Seed
 
 EVALUATION_ROWS = 1000  # at a time: the activations of so many rows stay in the processor's cache
@@ -145,17 +145,17 @@ def fit(
     loss, optimizer = arguments.as_loss(loss), arguments.as_optimizer(optimizer)
     watchers, history = arguments.as_callbacks(callbacks), arguments.as_history(history)
     train, validation = arguments.check_sets(net, train, y, validation, loss)
-    batches = batches_for(net, train, arguments.unpointed(batch_size), generator(seed))
+    batches = batches_for(net, train, batch_size, generator(seed))
     total = arguments.total_steps(epochs, steps, batches.per_epoch)
     usual = batches.per_epoch if steps is None else max(1, total // 20)
-    record_every = usual if validate_every is None else at_least_1("validate_every", validate_every)
+    record_every = usual if validate_every is None else count("fit: validate_every", validate_every)
 
     optimizer.attach(net.params)
     run = Run(net, optimizer, history, total)
     plan = Plan(loss, batches, validation, record_every)
     if checkpoint is not None:
         plan.checkpoint = run_file.writable(checkpoint)
-        plan.checkpoint_every = usual if checkpoint_every is None else at_least_1("checkpoint_every", checkpoint_every)
+        plan.checkpoint_every = usual if checkpoint_every is None else count("fit: checkpoint_every", checkpoint_every)
         run_file.write(run, plan)
     elif checkpoint_every is not None:
         raise InputError("fit: checkpoint_every needs a checkpoint, the file to write")

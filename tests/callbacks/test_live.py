@@ -121,7 +121,7 @@ def test_outside_a_notebook_nothing_is_drawn(
 
 @pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf])
 def test_seconds_that_make_no_sense_are_refused(seconds: float) -> None:
-    with pytest.raises(tn.InputError, match=r"seconds must be (positive|a finite number)"):
+    with pytest.raises(tn.InputError, match="seconds must be a positive number"):
         tn.LiveCurves(seconds)
 
 

@@ -242,7 +242,7 @@ def test_a_batch_size_below_one_is_refused(size):
 
 
 def test_batches_of_one_and_sets_of_one_are_refused_where_two_are_needed():
-    with pytest.raises(tn.InputError, match="at least 2 in a network with batch normalization, not 1"):
+    with pytest.raises(tn.InputError, match="batch normalization must be a whole number of at least 2, not 1"):
         epochs(1, at_least=2)
     with pytest.raises(tn.DataError, match="has 1 example, batch normalization needs 2"):
         epochs(3, at_least=2, examples=1)

@@ -51,10 +51,10 @@ def test_noise_is_the_standard_deviation_around_the_curve():
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(tn.InputError, match="at least 2 classes, not 1"):
+    with pytest.raises(tn.InputError, match="classes must be a whole number of at least 2, not 1"):
         tn.datasets.spirals(classes=1)
     for make in (tn.datasets.spirals, tn.datasets.moons):
-        with pytest.raises(tn.InputError, match="at least 2 examples, not 1"):
+        with pytest.raises(tn.InputError, match="examples must be a whole number of at least 2, not 1"):
             make(1)
         for noise in (-0.1, np.nan):
             with pytest.raises(tn.InputError, match="noise must not be negative"):

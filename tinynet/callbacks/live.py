@@ -10,11 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from tinynet.errors import InputError
 from tinynet.history import History
 from tinynet.plots import notebook
 from tinynet.progress import in_notebook
-from tinynet.settings import number
+from tinynet.settings import finite_above_0
 from tinynet.training import Callback, Run
 
 POINTS = 100  # of the training loss: each is the mean over some batches
@@ -39,9 +38,7 @@ class LiveCurves(Callback):
     """
 
     def __init__(self, seconds: float = 1.0) -> None:
-        self.seconds = number("LiveCurves: seconds", seconds)
-        if not self.seconds > 0:
-            raise InputError(f"LiveCurves: seconds must be positive, not {seconds}")
+        self.seconds = finite_above_0("LiveCurves: seconds", seconds)
         self._run: Run | None = None
 
     def _begin(self, run: Run) -> None:

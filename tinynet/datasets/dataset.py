@@ -1,4 +1,4 @@
-"""Examples with their targets, and how they come in batches."""
+"""Data sets, and the mini-batches drawn from them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from tinynet.arrays import as_array, labels_hint
-from tinynet.errors import DataError, InputError
+from tinynet.errors import DataError
+from tinynet.settings import count
 from tinynet.typing import Array
 
 
@@ -22,16 +23,16 @@ class Dataset:
     Parameters
     ----------
     x : array_like (examples, ...)
-        Finite numbers. Kept as C-ordered float32 (examples, features), float64 if it was; axes after the first
-        are flattened. Values are not scaled.
+        Finite numbers. They are kept as a C-ordered array (examples, features), in float64 if they were, else in
+        float32; axes after the first are flattened. Values are not scaled.
     y : array_like (examples,) of int, or (examples, outputs) of float
-        Labels for a classifier, numbers for a regression. A column of integers becomes (examples,), floats of shape
+        Labels for a classifier, numbers for a regression. A column of integers becomes (examples,); floats of shape
         (examples,) become a column.
 
     Raises
     ------
     DataError
-        If there are no examples, the lengths differ, or a value is not finite; it says which.
+        If there are no examples, the lengths differ, or a value is not finite; the message says which.
 
     Examples
     --------
@@ -78,7 +79,7 @@ class Dataset:
         return Dataset(self.x[rows], self.y[rows])
 
     def fingerprint(self) -> str:
-        """Return text that tells this set from any other: what it holds, and the SHA-256 of its numbers."""
+        """Return text that no other data set has: a description, and the SHA-256 of the numbers."""
         digest = hashlib.sha256(self.x.data)
         digest.update(self.y.data)
         return f"{self!r} with SHA-256 {digest.hexdigest()}"
@@ -104,40 +105,40 @@ def _check_finite(name: str, values: Array) -> None:
 
 
 def division(examples: int, batch_size: int) -> tuple[int, int, int]:
-    """Return how many batches an epoch has, the size of each, and how many of them, the first, have one example more.
+    """Return the number of batches of an epoch, their size, and how many (the first) have one example more.
 
-    The last is short if there are not enough examples; `Batches` has the rule.
+    The last batch may be short; `Batches` explains when.
     """
     size = min(batch_size, examples)
     batches, rest = -(-examples // size), examples % size
     if 2 * rest > size:
         return batches, size, 0
     if size == 2:
-        batches = examples // 2  # an odd one makes three of the first two: alone it would have no variance
+        batches = examples // 2  # an odd example joins the first batch: alone it would have no variance
     return batches, *divmod(examples, batches)
 
 
 class Batches:
-    """Shuffled mini-batches without end: each epoch takes every example once, in a new order.
+    """Endless shuffled mini-batches: each epoch takes every example once, in a new order.
 
-    An epoch has as many batches as it takes, and the last is short. If it would have at most half as many examples as
-    the others, all are made equal instead, to within one example, as by `numpy.array_split`: the statistics of a few
-    examples harm batch normalization. The rule is the same for every network, so that one without batch
-    normalization sees the same batches. A batch of one example is made only if the batch size, or the set, is 1.
+    The last batch of an epoch is short if the batch size does not divide the set. If it had half as many examples as
+    the others or fewer, all batches are made equal instead, to within one example, as by `numpy.array_split`: the
+    statistics of a few examples harm batch normalization. The rule does not depend on the network, so a network
+    without batch normalization sees the same batches. A batch has one example only if the batch size or the set is 1.
 
-    The arrays that are handed out are written over by the next batch.
+    The next batch overwrites the arrays of this one.
 
     Parameters
     ----------
     data : Dataset
     batch_size : int
-        The whole set, if that is smaller.
+        At most the whole set.
     rng : numpy.random.Generator
-        From which each epoch's order is drawn.
+        Draws each epoch's order.
     empty : callable
-        ``empty(rows)`` gives the array (rows, features) into which so many examples are copied.
+        ``empty(rows)`` returns an array (rows, features), into which a batch is copied.
     at_least : int
-        Examples that a batch needs: 2 for batch normalization.
+        How many examples a batch needs: 2 for batch normalization.
 
     Raises
     ------
@@ -146,8 +147,8 @@ class Batches:
 
     Notes
     -----
-    ``taken`` counts the batches of this epoch and ``epoch_rng`` is the generator's state from which its order was
-    drawn: with both, other `Batches` go on from there.
+    ``taken`` counts the batches of this epoch so far, and ``epoch_rng`` is the generator's state before its order was
+    drawn: from both, other `Batches` can continue.
     """
 
     def __init__(
@@ -158,12 +159,8 @@ class Batches:
         empty: Callable[[int], Array],
         at_least: int = 1,
     ) -> None:
-        if not isinstance(batch_size, int | np.integer) or batch_size < at_least:
-            raise InputError(
-                f"batch_size must be a whole number of at least {at_least}"
-                + (" in a network with batch normalization" if at_least > 1 else "")
-                + f", not {batch_size}"
-            )
+        where = "batch_size in a network with batch normalization" if at_least > 1 else "batch_size"
+        batch_size = count(where, batch_size, at_least)
         if len(data) < at_least:
             raise DataError(f"the training set has {len(data)} example, batch normalization needs {at_least}")
         self.data, self.rng, self.empty = data, rng, empty
@@ -172,7 +169,7 @@ class Batches:
         self.per_epoch = division(len(data), batch_size)[0]
 
     def __iter__(self) -> Iterator[tuple[Array, Array]]:
-        """Yield (x, y) for ever."""
+        """Yield (x, y) without end."""
         data = self.data
         _, size, larger = division(len(data), self.size)
         y = np.empty((size + 1, *data.y.shape[1:]), data.y.dtype)

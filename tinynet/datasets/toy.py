@@ -1,10 +1,9 @@
-"""Two small sets in the plane, for lessons: what a network does can be drawn."""
+"""Two small data sets in the plane, for lessons: what a network makes of them can be drawn."""
 
 import numpy as np
 
 from tinynet.datasets.dataset import Dataset
-from tinynet.errors import InputError
-from tinynet.settings import generator, not_negative, whole
+from tinynet.settings import count, generator, not_negative
 from tinynet.typing import Seed
 
 
@@ -14,7 +13,7 @@ def spirals(examples: int = 600, *, classes: int = 3, noise: float = 0.2, seed: 
     Parameters
     ----------
     examples : int
-        In all; each class has as many as any other, or one fewer.
+        Number of examples; the classes' sizes differ by at most one.
     classes : int
         Number of arms.
     noise : float
@@ -31,11 +30,8 @@ def spirals(examples: int = 600, *, classes: int = 3, noise: float = 0.2, seed: 
     InputError
         If there are fewer than two examples or classes, or the noise is negative.
     """
-    examples = _check(examples, noise)
-    classes = whole("classes", classes)
-    if classes < 2:
-        raise InputError(f"spirals: needs at least 2 classes, not {classes}")
-    rng = generator(seed)
+    examples, classes = count("examples", examples, 2), count("classes", classes, 2)
+    noise, rng = not_negative("noise", noise), generator(seed)
     y = np.arange(examples) % classes
     radius = rng.uniform(0.05, 1.0, examples)
     angle = 2 * np.pi * y / classes + 4.0 * radius + rng.normal(0.0, noise, examples)
@@ -48,7 +44,7 @@ def moons(examples: int = 400, *, noise: float = 0.1, seed: Seed = 0) -> Dataset
     Parameters
     ----------
     examples : int
-        In all.
+        Number of examples.
     noise : float
         Standard deviation of each coordinate.
     seed : int or numpy.random.Generator
@@ -63,18 +59,11 @@ def moons(examples: int = 400, *, noise: float = 0.1, seed: Seed = 0) -> Dataset
     InputError
         If there are fewer than two examples, or the noise is negative.
     """
-    examples = _check(examples, noise)
-    rng = generator(seed)
+    examples = count("examples", examples, 2)
+    noise, rng = not_negative("noise", noise), generator(seed)
     y = np.arange(examples) % 2
     angle = rng.uniform(0.0, np.pi, examples)
     upper = np.stack([np.cos(angle), np.sin(angle)])
     lower = np.stack([1 - np.cos(angle), 0.5 - np.sin(angle)])
     x = np.where(y == 0, upper, lower) + rng.normal(0.0, noise, (2, examples))
     return Dataset(x.T.astype(np.float32), y)
-
-
-def _check(examples: int, noise: float) -> int:
-    not_negative("noise", noise)
-    if whole("examples", examples) < 2:
-        raise InputError(f"needs at least 2 examples, not {examples}")
-    return whole("examples", examples)
