@@ -1,4 +1,4 @@
-"""Watching a network from outside while it trains: activations, gradients and updates, layer by layer."""
+"""Measurements of a network while it trains: activations, gradients and updates, layer by layer."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ SATURATED_SLOPE = 0.05
 
 
 def rms(values: Array) -> float:
-    """Root mean square, in double: a per-weight size, so that wide layers do not look stronger."""
+    """Return the root mean square, in float64: a size per weight, which does not grow with the layer's width."""
     return math.sqrt(np.mean(np.square(values, dtype=np.float64)))
 
 
 def gradient_by_layer(net: Network) -> dict[str, float]:
-    """Return the root mean square per weight of every Dense layer's last gradient, by layer name.
+    """Return the root mean square of the gradient of every Dense layer's weight, by layer name.
 
     Parameters
     ----------
     net : Network
-        After a `Network.backward`; before one all are zero.
+        Its last `Network.backward` wrote the gradients; before the first they are zero.
 
     Returns
     -------
@@ -53,14 +53,14 @@ def activation_by_layer(net: Network) -> dict[str, dict[str, float]]:
     Parameters
     ----------
     net : Network
-        After a training forward; before one there is nothing to describe.
+        Its last forward with ``training=True`` is described; before the first nothing is returned.
 
     Returns
     -------
     dict of str to dict of str to float
-        ``mean``, ``std``; ``p15``, ``p50``, ``p85``, percentiles over batch and units, and with ``input_`` before
-        them those of the activation's input; ``saturated``, the share of values where the activation's slope is
-        below 5 % of its steepest; ``dead``, the share of units whose slope is zero on the whole batch.
+        ``mean`` and ``std``; ``p15``, ``p50`` and ``p85``, percentiles over batch and units; ``input_p15``,
+        ``input_p50`` and ``input_p85``, those of the activation's input; ``saturated``, the share of values at which
+        the slope is below 5 % of the steepest; ``dead``, the share of units whose slope is zero on the whole batch.
     """
     outputs = as_network(net).values
     described = {}
@@ -69,28 +69,21 @@ def activation_by_layer(net: Network) -> dict[str, dict[str, float]]:
             continue
         y, x = outputs[name], net.layer_input(name)
         slope = np.abs(layer.backward(np.ones_like(y)))
-        percentiles = np.percentile(y, [15, 50, 85]).tolist()
-        input_percentiles = np.percentile(x, [15, 50, 85]).tolist()
-        described[name] = dict(
-            zip(
-                ACTIVATION_MEASURES,
-                [
-                    float(np.mean(y, dtype=np.float64)),
-                    float(np.std(y, dtype=np.float64)),
-                    *percentiles,
-                    *input_percentiles,
-                    float(np.mean(slope < SATURATED_SLOPE * layer.steepest)),
-                    float(np.mean((slope == 0).all(axis=0))),
-                ],
-                strict=True,
-            )
-        )
+        measured = [
+            float(np.mean(y, dtype=np.float64)),
+            float(np.std(y, dtype=np.float64)),
+            *np.percentile(y, [15, 50, 85]).tolist(),
+            *np.percentile(x, [15, 50, 85]).tolist(),
+            float(np.mean(slope < SATURATED_SLOPE * layer.steepest)),
+            float(np.mean((slope == 0).all(axis=0))),
+        ]
+        described[name] = dict(zip(ACTIVATION_MEASURES, measured, strict=True))
     return described
 
 
 @dataclass
 class Probe(Callback):
-    """Measure every Dense and activation layer every so many steps; give it to ``fit(callbacks=[probe])``.
+    """A callback that measures every Dense and activation layer every few steps: ``fit(callbacks=[probe])``.
 
     Parameters
     ----------
@@ -102,9 +95,9 @@ class Probe(Callback):
     steps : list of int
         Updates made before each measurement.
     values : dict
-        ``values[measure][layer]`` is a list with one number a measurement. Measures of Dense layers:
+        ``values[measure][layer]`` is a list with one number per measurement. Dense layers have the measures
         ``gradient_rms`` (root mean square per weight) and ``update_ratio`` (root mean square of the update over
-        that of the weight); of activation layers those of `activation_by_layer`.
+        that of the weight); activation layers have those of `activation_by_layer`.
 
     Raises
     ------
@@ -154,7 +147,7 @@ class Probe(Callback):
         self.values.setdefault(measure, {}).setdefault(layer, []).append(value)
 
     def table(self, measure: str) -> tuple[list[str], Array]:
-        """Return the layers' names, in order, and an array (measurements, layers) of one measure.
+        """Return the layers' names, in order, and one measure as an array (measurements, layers).
 
         Parameters
         ----------
@@ -164,7 +157,7 @@ class Probe(Callback):
         Raises
         ------
         InputError
-            If nothing was measured under that name; it suggests the nearest.
+            If nothing was measured under that name; the message suggests the nearest.
         """
         if not isinstance(measure, str) or measure not in self.values:
             raise unknown_name("measure", measure, [*WEIGHT_MEASURES, *ACTIVATION_MEASURES])
@@ -172,7 +165,7 @@ class Probe(Callback):
         return list(layers), np.array(list(layers.values())).T
 
     def to_csv(self, path: str | Path) -> None:
-        """Write one row a measurement: step, layer, measure, value."""
+        """Write one row per measured number: step, layer, measure, value."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["step", "layer", "measure", "value"])

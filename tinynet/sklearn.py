@@ -24,12 +24,12 @@ try:
 except ImportError:
     raise ImportError("tinynet.sklearn needs scikit-learn 1.6 or later: pip install 'tinynet-lab[sklearn]'") from None
 
-STEEPEST = 5.0  # the largest norm of a gradient: on features that are not scaled a regression would diverge
-FLOATS = [np.float64, np.float32]  # X of these stays as it is, all else becomes the first
+CLIP_NORM = 5.0  # without it a regression on features that are not scaled would diverge
+FLOATS = [np.float64, np.float32]  # X of another dtype becomes float64
 
 
 class _MLP(BaseEstimator):  # type: ignore[misc]
-    """What both estimators share: the settings, training, the network's outputs."""
+    """The base of both estimators: settings, training, the network's outputs."""
 
     usual_lr: float
 
@@ -67,7 +67,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
         return x, y
 
     def _train(self, x: Array, y: Array, outputs: int, loss: Loss) -> None:
-        """Make the network, train it, and keep it with its history."""
+        """Make a network, train it, and keep it with its history."""
         depth, width = count("depth", self.depth, 0), count("width", self.width)
         epochs, batch_size = count("epochs", self.epochs), count("batch_size", self.batch_size)
         if self.norm not in ("batch", "layer", None):  # a layer, which mlp takes, could not be cloned and compared
@@ -91,7 +91,7 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
             net,
             data,
             loss=loss,
-            optimizer=tn.SGD(lr, momentum=self.momentum, weight_decay=self.weight_decay, clip_norm=STEEPEST),
+            optimizer=tn.SGD(lr, momentum=self.momentum, weight_decay=self.weight_decay, clip_norm=CLIP_NORM),
             epochs=epochs,
             batch_size=batch_size,
             seed=seed,
@@ -109,8 +109,8 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
         constant = _loss_of_a_constant(y)
         if reached > 0.99 * constant > 0:
             message = (
-                f"no better on the training set than a constant prediction, loss {reached:.3g} and {constant:.3g}: "
-                f"{remedy}, or train for more epochs"
+                f"the loss on the training set is {reached:.3g}, no better than the {constant:.3g} of a constant "
+                f"prediction: {remedy}, or train for more epochs"
             )
             warnings.warn(message, ConvergenceWarning, stacklevel=3)
         self.network_, self.history_, self.loss_curve_ = net, history, history.train_loss
@@ -124,18 +124,18 @@ class _MLP(BaseEstimator):  # type: ignore[misc]
 
 
 class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
-    """Multi-layer perceptron for classification, with the batch normalization that scikit-learn's own does not have.
+    """Multi-layer perceptron for classification, with batch normalization, which scikit-learn's own does not have.
 
-    Hidden layers of Dense, normalization, activation, dropout; then Dense and softmax. It is `tinynet.mlp`, trained
-    on cross-entropy by `tinynet.fit`. Standardize the features first, as for any network: put a StandardScaler
-    before it in a Pipeline.
+    Each hidden layer is Dense, normalization, activation, dropout; the output is Dense, softmax. The network is a
+    `tinynet.mlp`, trained on cross-entropy by `tinynet.fit`. Standardize the features first, as for any network: put
+    a StandardScaler before it in a Pipeline.
 
     Parameters
     ----------
     depth : int
         Number of hidden layers; 0 is softmax regression.
     width : int
-        Units of each.
+        Units of each hidden layer.
     activation : str
         ``"relu"``, ``"sigmoid"``, ``"tanh"``, ``"leaky_relu"``, ``"elu"``, ``"selu"`` or ``"gelu"``.
     norm : {"batch", "layer", None}
@@ -143,32 +143,32 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
     dropout : float
         Rate of dropout after each activation.
     lr : float or schedule, optional
-        Highest learning rate, by default 0.05. It is reached by a straight line over the first tenth of the steps,
-        without which a regression may diverge, and falls to 0 at the last by half a cosine (Loshchilov and Hutter
-        2017). A schedule of tinynet's is taken as it is: ``tn.Constant(0.05)``.
+        Highest learning rate, by default 0.05. The rate rises to it in a straight line over the first tenth of the
+        steps, without which a regression may diverge; then it falls to 0 as half a cosine (Loshchilov and Hutter
+        2017). A schedule of tinynet, such as ``tn.Constant(0.05)``, is used as it is.
     momentum, weight_decay : float
         As for `tinynet.SGD`. Gradients whose global norm is above 5 are scaled down to it (Pascanu et al. 2013).
     epochs : int
         Passes over the training set.
     batch_size : int
-        Examples in a batch, the whole training set if that is smaller. Where it does not divide their number, it is
-        as in `tinynet.fit`: no batch of an epoch has less than half as many.
+        Examples in a batch, at most the whole training set. If it does not divide the set, no batch has less than half
+        as many, as in `tinynet.fit`.
     random_state : int, RandomState or None
-        An int is tinynet's ``seed``, of the weights and of the batches; the same int gives the same bits on the same
-        machine. From a RandomState, or NumPy's global one for None, a seed is drawn at every `fit`.
+        An int is the seed of weights and batches: the same int gives the same bits on the same machine. From a
+        RandomState (NumPy's global one for None) a seed is drawn at every `fit`.
 
     Attributes
     ----------
     classes_ : ndarray (classes,)
         The labels, sorted.
     network_ : tinynet.Network
-        What was trained; its outputs are logits. The statistics of its batch normalization are those of the whole
+        The trained network, whose outputs are logits. Its batch normalization has the statistics of the whole
         training set (`Network.calibrate`), so that a prediction depends on no other example.
         ``network_.fold()`` is the same function without these layers.
     history_ : tinynet.History
-        What `tinynet.fit` recorded, an entry an epoch.
+        What `tinynet.fit` recorded: one record per epoch.
     loss_curve_ : list of float
-        Its mean training loss.
+        The mean training loss of each epoch.
     n_features_in_, feature_names_in_
         As everywhere in scikit-learn.
 
@@ -198,8 +198,8 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
         Warns
         -----
         ConvergenceWarning
-            If the trained network predicts the training set no better than the best constant (to within 1 % of its
-            loss): what is left of a run that nearly diverged, or that never began to learn.
+            If the loss on the training set is not at least 1 % below that of the best constant prediction: the run
+            nearly diverged, or never began to learn.
         """
         x, y = self._checked(X, y)
         check_classification_targets(y)
@@ -222,34 +222,34 @@ class MLPClassifier(ClassifierMixin, _MLP):  # type: ignore[misc]
 class MLPRegressor(MultiOutputMixin, RegressorMixin, _MLP):  # type: ignore[misc]
     """Multi-layer perceptron for regression, of one target or several, with batch normalization.
 
-    As `MLPClassifier`, but without softmax, and trained on the mean squared error. The targets are standardized for
-    training, each to mean 0 and standard deviation 1, so that the learning rate need not suit their unit; the last
-    layer then takes that back. Predictions are in the unit of ``y``.
+    As `MLPClassifier`, but without softmax, and trained on the mean squared error. For training each target is
+    standardized to mean 0 and standard deviation 1, so that the learning rate need not suit its unit. Afterwards the
+    last layer is rescaled, so that predictions are in the unit of ``y``.
 
     Parameters
     ----------
     depth, width, activation, norm, dropout, lr, momentum, weight_decay, epochs, batch_size, random_state
-        As for `MLPClassifier`, but with an ``lr`` of 0.02 by default; with a depth of 0, linear regression.
+        As for `MLPClassifier`, but ``lr`` is 0.02 by default, and a depth of 0 is linear regression.
 
     Attributes
     ----------
     network_ : tinynet.Network
-        What was trained, calibrated as for `MLPClassifier`; its outputs are in the unit of ``y``.
+        The trained network, calibrated as for `MLPClassifier`; its outputs are in the unit of ``y``.
     history_ : tinynet.History
-        What `tinynet.fit` recorded, an entry an epoch; the losses are of the standardized targets: 1 is what
-        predicting their mean would get.
+        What `tinynet.fit` recorded: one record per epoch. The losses are those of standardized targets, for which the
+        best constant prediction has a loss of 1.
     loss_curve_ : list of float
-        Its mean training loss.
+        The mean training loss of each epoch.
     n_features_in_, feature_names_in_
         As everywhere in scikit-learn.
 
     Notes
     -----
-    Predictions have the seven digits of float32 if X is float32: too few for targets such as 1e9 + 1, whose mean is
-    a million times their spread. Give X as float64 then.
+    If X is float32, predictions have seven digits: too few for targets whose mean is a million times their spread.
+    Give X as float64 then.
     """
 
-    usual_lr = 0.02  # the squared error's second derivative does not shrink where the network is sure
+    usual_lr = 0.02  # lower, since the squared error's second derivative does not shrink where the network is right
 
     def fit(self, X: Any, y: Any) -> Self:
         """Train a new network; as for `MLPClassifier`, but ``y`` is numbers, (examples,) or (examples, targets)."""
@@ -272,14 +272,14 @@ class MLPRegressor(MultiOutputMixin, RegressorMixin, _MLP):  # type: ignore[misc
 
 
 def _warmup_and_cosine(lr: float, steps: int) -> Schedule:
-    """Return a schedule that rises to ``lr`` over a tenth of the steps and falls to 0 at the last."""
+    """Return a schedule that rises to ``lr`` over a tenth of the steps and falls to 0 at the last step."""
     warmup = steps // 10
     cosine = tn.Cosine(lr, steps - warmup)
     return tn.Warmup(cosine, warmup) if warmup else cosine
 
 
 def _loss_of_a_constant(y: Array) -> float:
-    """Return the least loss of outputs that are the same for every example: entropy of labels, variance of targets."""
+    """Return the loss of the best constant prediction: the entropy of labels, the variance of targets."""
     if y.ndim > 1:
         return float(y.var(axis=0).mean())
     counts = np.bincount(y)
@@ -288,6 +288,6 @@ def _loss_of_a_constant(y: Array) -> float:
 
 
 def _seed(random_state: Any) -> int:
-    """Return an int as it is, else one drawn from what scikit-learn understands by the argument."""
+    """Return an int as it is; draw one from what scikit-learn makes of any other argument."""
     generator = check_random_state(random_state)
     return int(random_state if isinstance(random_state, Integral) else generator.randint(2**31))

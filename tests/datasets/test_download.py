@@ -122,7 +122,7 @@ def one_bit_off(handler):
 @pytest.mark.parametrize("name", CONTENT)
 def test_a_file_with_another_hash_is_refused_and_not_kept(server, tmp_path, behaviour, name):
     server.behave[name] = behaviour
-    with pytest.raises(tn.FileFormatError, match=f"{server.address}{name}: what came is not the published file"):
+    with pytest.raises(tn.FileFormatError, match=f"{server.address}{name}: the download is not the published file"):
         load(server, tmp_path)
     assert names(tmp_path) == sorted(server.asked[:-1])  # those before it
 

@@ -218,7 +218,7 @@ def test_gzip_that_packs_as_no_images_do_is_not_unpacked_though_its_header_is_ri
     bomb = written(gzip.compress(header(100, 1000, 1000) + bytes(10**8)))
     tracemalloc.start()
     with pytest.raises(
-        tn.FileFormatError, match="bytes of gzip that say they unpack to 100000016; real images do not"
+        tn.FileFormatError, match="bytes of gzip whose header announces 100000016 bytes; real images do not"
     ):
         read_idx(bomb)
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,4 +1,4 @@
-"""Data sets: the bundled MNIST, any folder of IDX files, two to download, arrays of one's own, two toy sets."""
+"""Data sets: the bundled MNIST, any folder of IDX files, two to download, your own arrays, two toy sets."""
 
 from tinynet.datasets.dataset import Batches, Dataset
 from tinynet.datasets.download import fashion_mnist, kmnist

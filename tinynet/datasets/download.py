@@ -1,6 +1,6 @@
 """Data sets that are downloaded once, through pooch, each file checked against its published SHA-256.
 
-A file appears under its name only whole and checked, and is never written over.
+A file gets its name when it is complete and checked, and is never overwritten.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ FASHION_MNIST = (  # its authors' repository, at the last commit
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/"
     "b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/"
 )
-TIMEOUT = 15  # seconds without a sign of the server
+TIMEOUT = 15  # seconds to wait for the server
 KMNIST = "https://codh.rois.ac.jp/kmnist/dataset/kmnist/"
 
 FASHION_MNIST_SHA256 = {
@@ -41,8 +41,8 @@ def fashion_mnist(folder: str | Path | None = None) -> tuple[Dataset, Dataset]:
     Parameters
     ----------
     folder : path, optional
-        Where the four files are, or are downloaded to; by default the user's cache folder. Files that are there
-        need neither a network nor pooch.
+        The folder of the four files, to which missing ones are downloaded; by default the user's cache folder. If
+        none is missing, neither a connection nor pooch is needed.
 
     Returns
     -------
@@ -52,9 +52,9 @@ def fashion_mnist(folder: str | Path | None = None) -> tuple[Dataset, Dataset]:
     Raises
     ------
     InputError
-        If a file is missing and cannot be downloaded; it says where to put it by hand.
+        If a file is missing and cannot be downloaded; the message says where to put it by hand.
     FileFormatError
-        If a file, there or just received, is not the published one.
+        If a file is not the published one.
     """
     return load("Fashion-MNIST", FASHION_MNIST, FASHION_MNIST_SHA256, folder)
 
@@ -85,7 +85,7 @@ def kmnist(folder: str | Path | None = None) -> tuple[Dataset, Dataset]:
 
 
 def load(name: str, address: str, sha256: Mapping[str, str], folder: str | Path | None) -> tuple[Dataset, Dataset]:
-    """Return training and test set from four files, in MNIST's order; download those that are not there."""
+    """Return training and test set from four files, in MNIST's order; download missing ones."""
     folder = files.as_path(folder) if folder is not None else _cache(name)
     by_hand = f"put {', '.join(sha256)} into {folder} by hand"
     for file, published in sha256.items():
@@ -110,17 +110,17 @@ def _pooch(otherwise: str) -> Any:
 
 
 def _download(url: str, path: Path, published: str, by_hand: str) -> None:
-    """Write the file whole and checked, or not at all."""
+    """Download a file to ``path``; if it is not complete or not the published one, write nothing."""
     pooch = _pooch(by_hand)
     files.writable_folder(path.parent)
-    counter = progress.bar(1, path.name, unit=" bytes")  # the server says how many
+    counter = progress.bar(1, path.name, unit=" bytes")  # pooch sets the total, which the server knows
     receive = pooch.HTTPDownloader(progressbar=counter, chunk_size=2**16, timeout=TIMEOUT)
     try:
         with counter, files.replacing(path) as temporary:
             receive(url, str(temporary), None)
             if files.sha256(temporary) != published:
                 raise FileFormatError(
-                    f"{url}: what came is not the published file (its SHA-256 differs), and was not kept; {by_hand}"
+                    f"{url}: the download is not the published file (its SHA-256 differs), and was not kept; {by_hand}"
                 )
-    except OSError as error:  # all that requests raises is one
+    except OSError as error:  # the base of all errors that requests raises
         raise InputError(f"{url}: could not be downloaded ({type(error).__name__}); {by_hand}") from error

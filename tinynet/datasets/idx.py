@@ -16,7 +16,7 @@ from tinynet.typing import Array
 TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 GZIP = b"\x1f\x8b"
 LONGEST_HEADER = 4 + 4 * 255
-CHUNK = 2**14  # bytes: what follows a short member is copied no further than that
+CHUNK = 2**14  # bytes read at a time, and copied again after a short gzip member
 
 
 def read_idx(path: str | Path) -> Array:
@@ -34,7 +34,7 @@ def read_idx(path: str | Path) -> Array:
     Raises
     ------
     FileFormatError
-        If it is truncated, has bytes to spare, or is no IDX file; it names the file and the reason.
+        If the file is truncated, has extra bytes, or is no IDX file; the message names the file and the reason.
     """
     path = files.as_path(path)
     with files.opened(path) as (file, size):
@@ -46,7 +46,7 @@ def read_idx(path: str | Path) -> Array:
         announced = start + math.prod(shape) * dtype.itemsize
         if packed and announced > 100 * size + 2**24:
             raise FileFormatError(
-                f"{path}: {size} bytes of gzip that say they unpack to {files.brief(announced)}; "
+                f"{path}: {size} bytes of gzip whose header announces {files.brief(announced)} bytes; "
                 "real images do not pack so well (if these do, unpack the file by hand)"
             )
         if packed:
@@ -54,7 +54,7 @@ def read_idx(path: str | Path) -> Array:
             if not complete:
                 raise FileFormatError(f"{path}: damaged gzip file (it ends early, or holds more than its header says)")
             size = len(content)
-        elif announced == size:  # else the rest is not worth reading
+        elif announced == size:  # else the file is wrong, and its rest is not read
             file.seek(0)
             content = file.read(size)
             size = len(content)
@@ -81,10 +81,10 @@ def _header(path: Path, content: bytes) -> tuple["np.dtype[np.generic]", tuple[i
 
 
 def _unpack(path: Path, file: BinaryIO, at_most: int) -> tuple[bytes, bool]:
-    """Return what a gzip file holds, fewer than ``at_most`` bytes, and True; or so many of them, and False.
+    """Return at most ``at_most`` bytes of a gzip file's content, and whether they are fewer and the file is complete.
 
-    It is read as gzip reads it: members one after the other, whose contents are joined, and zeros after the last.
-    False is also returned if the file ends before a member does, or has other bytes after the zeros.
+    The file is read as gzip reads it: the contents of its members are joined, and zeros may follow the last member.
+    It is not complete if it ends within a member, or has other bytes after the zeros.
     """
     file.seek(0)
     parts: list[bytes] = []
@@ -108,12 +108,12 @@ def _unpack(path: Path, file: BinaryIO, at_most: int) -> tuple[bytes, bool]:
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
-    """Return the files of such a name, without hidden ones: macOS puts a ``._name`` beside each on a foreign disk."""
+    """Return files whose name matches, except hidden ones: macOS adds a ``._name`` to each on other systems' disks."""
     return sorted(path for path in folder.glob(pattern) if path.is_file() and not path.name.startswith("."))
 
 
 def data_version(folder: str | Path) -> str:
-    """Return a hash of the files that `idx` may read in a folder, by content and not by date; "" if there are none."""
+    """Return a hash of names and contents of the files that `idx` may read in a folder; "" if there are none."""
     found = [path for part in ("images", "labels") for path in _files(files.as_path(folder), f"*{part}*idx*")]
     digest = hashlib.sha256()
     for path in found:
@@ -132,10 +132,10 @@ def find(folder: Path, *parts: str) -> Path:
 
 
 def idx(folder: str | Path) -> tuple[Dataset, Dataset]:
-    """Load a folder of four IDX files, plain or gzip: MNIST, Fashion-MNIST, an EMNIST split, or one's own.
+    """Load a folder of four IDX files, plain or gzip: MNIST, Fashion-MNIST, an EMNIST split, or your own.
 
-    The names are MNIST's, with anything before or after: ``train-images``, ``train-labels``, ``t10k-images`` (or
-    ``test-images``), ``t10k-labels`` (``test-labels``), followed by ``idx``.
+    Each name contains one of MNIST's, followed by ``idx``: ``train-images``, ``train-labels``, ``t10k-images`` (or
+    ``test-images``) and ``t10k-labels`` (or ``test-labels``).
 
     Parameters
     ----------
@@ -149,9 +149,9 @@ def idx(folder: str | Path) -> tuple[Dataset, Dataset]:
     Raises
     ------
     InputError
-        If a file is missing, or there are several; hidden ones do not count.
+        If a file is missing, or several have such a name; hidden files do not count.
     FileFormatError
-        If one is damaged, of another format, or images and labels do not belong together.
+        If a file is damaged or of another format, or images and labels do not belong together.
     """
     folder = files.as_path(folder)
     if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""MNIST, all of it, from inside the package: no network is ever needed."""
+"""MNIST, complete and inside the package: nothing is downloaded."""
 
 from pathlib import Path
 
