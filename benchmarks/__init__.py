@@ -1,6 +1,6 @@
 """tinynet beside other ways to train the same networks: ``python -m benchmarks`` checks, times and writes it down.
 
-`spec` says what is trained and `peer` what each library must be able to do; a file ``*_peer`` is one library. `check`
-makes sure that all of them compute the same, `measure` times them in turns, and each part of the measurement is a
-file: `steps`, `epoch`, `inference`, `kernels`, `growth`, `start`. `targets`, `draw` and `page` make the page.
+`spec` says what is trained, `peers` with what: a file a library. `check` makes sure that all of them compute the same.
+`parts` has what is timed, `measure` how: in turns; `processes` what needs a new Python. `tables`, `draw` and `page`
+write it down. `soak` and `last_batch` are programs of their own.
 """

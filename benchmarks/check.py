@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.peer import Peer
+from benchmarks.peers import Peer
 from benchmarks.spec import Array, Spec, draw_batches, draw_weights
 
 # How far an array may be from tinynet's: ||difference|| / ||tinynet's||. The float64 run decides whether the work is
@@ -27,39 +27,39 @@ class Agreement:
     work: str
     peer: str
     dtype: str
-    found: Mapping[str, float]
+    differences: Mapping[str, float]
 
     @property
     def agrees(self) -> bool:
         """Whether every difference is small enough; a nan is not."""
-        return all(value <= TOLERANCE[self.dtype] for value in self.found.values())
+        return all(value <= TOLERANCE[self.dtype] for value in self.differences.values())
 
 
-def check_all(specs: Sequence[Spec], peers: Mapping[str, type[Peer]]) -> Iterator[Agreement]:
+def check(specs: Sequence[Spec], peers: Mapping[str, type[Peer]]) -> Iterator[Agreement]:
     """Compare every peer with tinynet on every network it can do, in both precisions."""
     for spec in specs:
         for name, peer in peers.items():
             if name != "tinynet" and peer.can(spec):
                 for dtype in TOLERANCE:
-                    yield Agreement(spec.title, name, dtype, agreement(spec, peers["tinynet"], peer, dtype))
+                    yield Agreement(spec.title, name, dtype, compare(spec, peers["tinynet"], peer, dtype))
 
 
-def agreement(spec: Spec, reference: type[Peer], peer: type[Peer], dtype: str) -> dict[str, float]:
-    """Return what differs by how much, as `check` does; see `TOLERANCE` for float32."""
-    found = check(spec, reference, peer, dtype, CHECKED_STEPS[dtype])
+def compare(spec: Spec, reference: type[Peer], peer: type[Peer], dtype: str) -> dict[str, float]:
+    """Return the `differences` that tell whether it is the same work; see `TOLERANCE` for float32."""
+    found = differences(spec, reference, peer, dtype, CHECKED_STEPS[dtype])
     if dtype == "float32" and spec.activation == "relu":
-        smooth = check(replace(spec, activation="sigmoid"), reference, peer, dtype, CHECKED_STEPS[dtype])
+        smooth = differences(replace(spec, activation="sigmoid"), reference, peer, dtype, CHECKED_STEPS[dtype])
         found = {**smooth, "loss": float(np.max([found["loss"], smooth["loss"]]))}
     return found
 
 
-def check(spec: Spec, reference: type[Peer], peer: type[Peer], dtype: str, steps: int) -> dict[str, float]:
+def differences(spec: Spec, reference: type[Peer], peer: type[Peer], dtype: str, steps: int) -> dict[str, float]:
     """Train two a few steps from the same weights on the same batches; return what differs by how much.
 
     Returns
     -------
     dict of str to float
-        The largest relative difference, see `difference`, of each of `KINDS`.
+        The largest relative difference, see `distance`, of each of `KINDS`.
     """
     peer.forget()
     weights = draw_weights(spec, dtype)
@@ -76,11 +76,11 @@ def check(spec: Spec, reference: type[Peer], peer: type[Peer], dtype: str, steps
             }
             for kind, arrays in pairs.items():
                 # np.max, unlike max, returns a nan
-                found[kind] = float(np.max([found[kind], *(difference(a, b) for a, b in arrays)]))
+                found[kind] = float(np.max([found[kind], *(distance(a, b) for a, b in arrays)]))
     return found
 
 
-def difference(a: Array, b: Array) -> float:
+def distance(a: Array, b: Array) -> float:
     """Return the Euclidean norm of a - b over that of b; nan if either has one."""
     size = float(np.linalg.norm(b))
     return float(np.linalg.norm(np.asarray(a, np.float64) - b)) / (size if size > 0 else 1.0)

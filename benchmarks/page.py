@@ -3,160 +3,138 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import (
-    breakdown,
-    check,
-    draw,
-    environment,
-    epoch,
-    growth,
-    inference,
-    kernels,
-    start,
-    steps,
-    targets,
-    text,
-    threads,
-)
-from benchmarks.measure import Group
-from benchmarks.peer import TITLES, Peer, title
+from benchmarks import draw, tables
+from benchmarks.check import Agreement
+from benchmarks.measure import Group, described
+from benchmarks.parts import PARTS
+from benchmarks.peers import LIBRARIES, library_of
 from tinynet import files
 from tinynet.text import markdown
 
-PARTS = {
-    "steps": steps,
-    "breakdown": breakdown,
-    "epoch": epoch,
-    "inference": inference,
-    "kernels": kernels,
-    "threads": threads,
-    "growth": growth,
-    "start": start,
-}
+MEMORY_NOTE = (
+    "Largest resident memory of a process that trains on one batch, and what a step allocates in steady state as far "
+    "as Python and NumPy trace it (not so for PyTorch and JAX): how far memory rises during a step, Python's small "
+    "objects included, and what NumPy keeps after it."
+)
+METHOD = (
+    "All compute in float32, with the settings and threads that a user gets by default. What is compared is timed in "
+    "turns, A B C A B C, after a warm-up in every turn and a rest before it, so that no one's idle threads are in "
+    "another's way; a number is the median over rounds with its quartiles. Ratios are ratios of medians; their "
+    "quartiles are taken round by round."
+)
+SAME_WORK = (
+    "From the same weights, on the same batches: the largest difference from tinynet over all networks, relative, in "
+    "the Euclidean norm of an array."
+)
+GOALS_NOTE = (
+    "For whoever works on tinynet. A goal is stated against the machine's own limit, timed in the same turns: the "
+    "matrix products alone, and for batch norm alone a copy of the array."
+)
 
 
-def write(
-    folder: Path,
-    command: str,
-    described: Mapping[str, Any],
-    peers: Mapping[str, type[Peer]],
-    left_out: Mapping[str, str],
-    agreements: Sequence[check.Agreement],
-    groups: Sequence[Group],
-    memory: Sequence[Mapping[str, Any]],
-) -> None:
-    """Write performance.md, performance.json and images into a folder."""
-    judged = targets.judged(groups)
-    files.write_json(
-        folder / "performance.json",
-        {
-            "command": command,
-            "environment": described,
-            "left out": left_out,
-            "unit": "seconds; memory in bytes",
-            "agreement": [{"work": a.work, "peer": a.peer, "dtype": a.dtype, **a.found} for a in agreements],
-            "targets": [{**vars(target), "reached": ratio, "verdict": verdict} for target, ratio, verdict in judged],
-            "timed": [group.as_json() for group in groups],
-            "memory": list(memory),
-        },
-    )
-    measured = [part for part in PARTS if any(group.part == part for group in groups)]
-    sections = [head(command, described, peers, left_out), *([agreement(agreements)] if agreements else [])]
-    if {"steps", "epoch", "inference", "kernels"} & set(measured):
-        sections.insert(1, reached(groups))
-    for part in measured:
-        chosen = [group for group in groups if group.part == part]
-        pictures = [
-            f"![{path.stem.replace('_', ' ')}](images/{path.name})"
-            for path in draw.save(groups, part, folder / "images")
-        ]
-        sections.append("\n\n".join([*section(part, chosen), *pictures]))
-    if memory:
-        sections.append(f"## Memory\n\n{start.MEMORY_NOTE}\n\n{markdown(memory_table(memory))}")
-    files.write_text(folder / "performance.md", "\n\n".join(sections) + "\n")
+@dataclass
+class Measurement:
+    """All that was measured, and with what."""
+
+    command: str
+    environment: Mapping[str, Any]
+    left_out: Mapping[str, str]  # why, by peer
+    agreements: Sequence[Agreement] = ()
+    groups: list[Group] = field(default_factory=list)
+    memory: Sequence[Mapping[str, Any]] = ()
+    unit: str = "seconds; memory in bytes"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it as plain data, seconds to four digits."""
+        groups = []
+        for group in self.groups:
+            times = {name: [float(f"{t:.4g}") for t in taken] for name, taken in group.times.items()}
+            groups.append({**vars(group), "times": times})
+        return {**vars(self), "agreements": [vars(one) for one in self.agreements], "groups": groups}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Measurement:
+        """Return what `as_json` wrote."""
+        agreements = [Agreement(**one) for one in content["agreements"]]
+        return cls(**content | {"agreements": agreements, "groups": [Group(**one) for one in content["groups"]]})
 
 
-def head(
-    command: str, described: Mapping[str, Any], peers: Mapping[str, type[Peer]], left_out: Mapping[str, str]
-) -> str:
-    """Return title, machine, and who takes part how."""
-    machine = "\n".join(f"- {line}" for line in environment.lines(described))
-    how = [f"- *{TITLES[name]}*: {peer.how}." for name, peer in peers.items()]
-    how += [f"- *{TITLES[name]}* was left out: {reason}." for name, reason in left_out.items()]
-    return "\n\n".join(
-        [
-            "# Performance",
-            f"Written by `{command}` on {described['date']}; every number is in [performance.json](performance.json).",
-            machine,
-            "All compute in float32, with the settings and threads that a user gets by default. What is compared is "
-            "timed in turns, A B C A B C, after a warm-up in every turn and a rest before it, so that no one's idle "
-            "threads are in another's way; a number is the median over rounds with its quartiles. Ratios are ratios "
-            "of medians: below 1, tinynet is faster. Their quartiles are taken round by round.",
-            "\n".join(how),
-        ]
-    )
+def write(folder: Path, measured: Measurement) -> None:
+    """Write performance.md, performance.json and images into a folder: the page is made of what the JSON has."""
+    content = measured.as_json()
+    files.write_json(folder / "performance.json", content)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    files.write_text(folder / "performance.md", page(Measurement.from_json(content), folder / "images"))
 
 
-def reached(groups: Sequence[Group]) -> str:
-    """Return the table of targets."""
-    judged = targets.judged(groups)
-    verdicts = [verdict for *_, verdict in judged]
-    counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("met", "not met", "not measured"))
-    below = sum(verdict == "not met" and targets.least(target, groups) > target.limit for target, _, verdict in judged)
+def page(measured: Measurement, images: Path) -> str:
+    """Return the page, and draw its plots into a folder: first what users want to know, last what we want to reach."""
+    groups = measured.groups
+    limits = [group for group in groups if group.limit and tables.undertaking(group)[0]]
+    sections = [head(measured)]
+    if len(overview := tables.overview(groups, measured.memory)) > 1:
+        sections.append(markdown(overview))
+    if limits:
+        sections.append(f"## How close to the machine's limit\n\n{closeness(limits)}")
+        sections += plots("limit", limits, images)
+    sections.append(method(measured))
+    if measured.agreements:
+        sections.append(f"## Is it the same work?\n\n{SAME_WORK}\n\n{markdown(tables.agreement(measured.agreements))}")
+    for name, part in PARTS.items():
+        if chosen := [group for group in groups if group.part == name]:
+            sections += [f"## {part.title}", part.note, markdown(tables.of(name, chosen))]
+            sections += plots(name, chosen, images)
+    if measured.memory:
+        sections.append(f"## Memory\n\n{MEMORY_NOTE}\n\n{markdown(tables.memory(measured.memory))}")
+    if limits:
+        sections.append(f"## What is to be reached\n\n{GOALS_NOTE}\n\n{markdown(tables.goals(groups))}")
+    return "\n\n".join(sections) + "\n"
+
+
+def head(measured: Measurement) -> str:
+    """Return the title, and how to read the table that follows."""
     return (
-        "## What was to be reached\n\nThe targets were set before the code was written, on a processor on which NumPy "
-        "multiplied matrices about twice as fast as PyTorch did. *Products alone* is the time of a step's matrix "
-        "products over the same peer's step: where it is above a target, no code around the products can meet it on "
-        f"this machine. {counts}; of those not met, {below} ask for less than the products alone.\n\n"
-        f"{markdown(targets.table(groups))}"
+        f"# Performance\n\nMeasured by `{measured.command}` on {measured.environment['date']}, on "
+        f"{measured.environment['machine']}; every number is in [performance.json](performance.json).\n\n"
+        "The time that tinynet takes, then that of the others over it: 2.00 means twice as long as tinynet. What is "
+        "faster than tinynet is bold. *The machine's limit* is the time of the matrix products alone, which everybody "
+        "has to make."
     )
 
 
-def agreement(agreements: Sequence[check.Agreement]) -> str:
-    """Return the section on whether it is the same work."""
-    rows = [["peer", "precision", "steps", *check.KINDS, "allowed"]]
-    for name, dtype in dict.fromkeys((a.peer, a.dtype) for a in agreements):
-        same = [a for a in agreements if (a.peer, a.dtype) == (name, dtype)]
-        worst = [f"{max(a.found[kind] for a in same):.0e}" for kind in check.KINDS]
-        steps_made, allowed = str(check.CHECKED_STEPS[dtype]), f"{check.TOLERANCE[dtype]:.0e}"
-        rows.append([title(name), dtype, steps_made, *worst, allowed])
+def closeness(limits: Sequence[Group]) -> str:
+    """Return how many times as long as the matrix products alone the work of each part takes, in words."""
+    ranges = []
+    for name, part in PARTS.items():
+        if chosen := [group for group in limits if group.part == name]:
+            ratios = [group.ratio(tables.undertaking(group)[1], group.limit) for group in chosen]
+            ranges.append(f"{part.title.lower()}, {min(ratios):.2f} to {max(ratios):.2f}")
     return (
-        "## Is it the same work?\n\nFrom the same weights, on the same batches: the largest difference from tinynet "
-        f"over all networks, relative, in the Euclidean norm of an array.\n\n{markdown(rows)}"
+        "A network's matrix products cannot be left out, and everybody makes them with a library that others have "
+        "made fast. How many times as long as these products alone, on as many threads as they are fastest with, "
+        f"tinynet takes: {'; '.join(ranges)}. Below 1.00 is possible where a product reads what the one before has "
+        "left in the cache."
     )
 
 
-def section(part: str, groups: Sequence[Group]) -> list[str]:
-    """Return heading, note and table of a part."""
-    module: Any = PARTS[part]
-    if part == "growth":
-        return [f"## {module.TITLE}", module.NOTE, markdown(growth_table(groups))]
-    if part in ("breakdown", "threads"):
-        return [f"## {module.TITLE}", module.NOTE, markdown(module.rows(list(groups)))]
-    header = list(text.HEADER)
-    note = start.START_NOTE if part == "start" else module.NOTE
-    rows = [row for group in groups for row in text.rows(group)]
-    return [f"## {module.TITLE}", note, markdown([header, *rows])]
+def method(measured: Measurement) -> str:
+    """Return machine, method, and who takes part how."""
+    timed = {library_of(name) for group in measured.groups for name in group.times}
+    who = [f"- *{one.title}*: {one.how}." for name, one in LIBRARIES.items() if name in timed]
+    who += [f"- *{LIBRARIES[name].title}* was left out: {reason}." for name, reason in measured.left_out.items()]
+    machine = "\n".join(f"- {line}" for line in described(measured.environment))
+    return "\n\n".join(["## How it was measured", machine, METHOD, "\n".join(who)])
 
 
-def growth_table(groups: Sequence[Group]) -> list[list[str]]:
-    """Return a row for each peer and what varies: exponent, and time at both ends."""
-    rows = [["what varies", "by", "exponent", "over", "at the smallest", "at the largest"]]
-    for varied in growth.SIZES:
-        for name, (sizes, times) in growth.curves(groups, varied).items():
-            slope, begin = growth.exponent(sizes, times)
-            ends = [f"{text.duration(times[k])} at {sizes[k]:,}" for k in (0, -1)]
-            rows.append([varied, title(name), f"{slope:.2f}", f"{begin:,} to {sizes[-1]:,}", *ends])
-    return rows
-
-
-def memory_table(memory: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return a row for each network and peer."""
-    rows = [["work", "by", "peak of the process", "rise during a step", "kept after a step"]]
-    for row in memory:
-        sizes = [text.size(row.get(key)) for key in ("peak_memory", "step_peak", "step_kept")]
-        rows.append([row["work"], title(row["peer"]), *sizes])
-    return rows
+def plots(section: str, groups: Sequence[Group], images: Path) -> list[str]:
+    """Draw the plots of a section, and return them as Markdown."""
+    found = []
+    for name, (where, figure) in draw.PLOTS.items():
+        if where == section:
+            figure(groups).savefig(images / f"performance_{name}.png", dpi=draw.DPI)
+            found.append(f"![performance {name.replace('_', ' ')}](images/performance_{name}.png)")
+    return found

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 import tinynet as tn
-from benchmarks import environment
-from benchmarks.peer import load_peer
+from benchmarks import measure
+from benchmarks.peers import load
 from tinynet import files
 
 PAPER = (784, [100, 100, 100], 10, 60)  # inputs, hidden, outputs, batch: of the paper, whose steps fill the hour
@@ -40,14 +40,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not Path("/proc/self/statm").exists():
         print("soak: this system does not tell a process's memory in /proc", file=sys.stderr)
         return 2
-    described = environment.describe({"tinynet": load_peer("tinynet")})
-    print("\n".join(environment.lines(described)))
-    found: dict[str, Any] = {"steps": steps(options.steps or round(3600 / seconds_per_paper_step()))}
-    print(sentence("steps", found["steps"]), flush=True)
-    found["networks"] = networks(options.networks)
-    print(sentence("networks", found["networks"]))
+    environment = measure.environment(load("tinynet").packages)
+    print("\n".join(measure.described(environment)))
+    found = {
+        "environment": environment,
+        "arguments": chosen(options),
+        "steps": steps(options.steps or round(3600 / seconds_per_paper_step())),
+        "networks": networks(options.networks),
+    }
+    print(section(found))
     if options.out:
-        files.write_json(options.out, {"environment": described, "arguments": chosen(options), **found})
+        files.write_json(options.out, found)
         print(f"written: {options.out}")
     return 0
 
@@ -86,15 +89,6 @@ largest of the first. Every run of the tests does a short form ([tests/test_soak
 After the last network Python's own allocations stand {content["networks"]["traced growth"] / 1e3:+.1f} kB from where
 they were, by the same measure.
 """
-
-
-def sentence(what: str, found: dict[str, Any]) -> str:
-    """Return the result in words."""
-    traced = f"; traced allocations {found['traced growth'] / 1e3:+.1f} kB" if "traced growth" in found else ""
-    return (
-        f"{found[what]:,} {what} in {found['seconds']:.0f} s: resident memory {found['resident'][-1] / 1e6:.1f} MB, "
-        f"{found['growth'] / 1e6:+.2f} MB since it settled{traced}"
-    )
 
 
 def seconds_per_paper_step() -> float:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 
 LEARNING_RATE, MOMENTUM, DECAY, EPS = 0.01, 0.9, 0.9, 1e-5
-FLOOR = "matrix products"  # what no network can be faster than
 BATCHES = 8  # of the same data, used in rotation
 
 
@@ -44,16 +43,9 @@ class Spec:
         return (self.inputs, *self.hidden, self.outputs)
 
 
-def both_arms(
-    name: str, hidden: tuple[int, ...], activation: str, batch: int, inputs: int = 784, outputs: int = 10
-) -> list[Spec]:
-    """Return a network without and with batch norm."""
-    return [Spec(name, inputs, hidden, outputs, activation, batch, batch_norm) for batch_norm in (False, True)]
-
-
-PAPER = both_arms("paper", (100,) * 3, "sigmoid", 60)
-DEEP = both_arms("deep", (100,) * 20, "relu", 60)
-WIDE = both_arms("wide", (1024,) * 4, "relu", 256)
+PAPER = [Spec("paper", 784, (100,) * 3, 10, "sigmoid", 60, batch_norm) for batch_norm in (False, True)]
+DEEP = [Spec("deep", 784, (100,) * 20, 10, "relu", 60, batch_norm) for batch_norm in (False, True)]
+WIDE = [Spec("wide", 784, (1024,) * 4, 10, "relu", 256, batch_norm) for batch_norm in (False, True)]
 SPECS = [*PAPER, *DEEP, *WIDE]
 QUICK_SPECS = [*PAPER, *DEEP]
 

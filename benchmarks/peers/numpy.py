@@ -6,14 +6,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-import benchmarks.peer
+from benchmarks import peers
 from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, is_statistic
 
 
-class Peer(benchmarks.peer.Peer):
+class Peer(peers.Peer):
     """Dense, (batch norm,) activation for each hidden layer, then Dense; softmax cross-entropy; SGD with momentum."""
-
-    how = "as one writes it from the book: a new array for every result. Whole epoch: a permutation and indexing"
 
     def __init__(self, spec: Spec, weights: Mapping[str, Array]) -> None:
         self.spec = spec

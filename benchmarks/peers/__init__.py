@@ -1,4 +1,4 @@
-"""What each library must be able to do, and which libraries there are."""
+"""The libraries that train the same networks: which there are, and what each must be able to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +22,6 @@ class Peer(ABC):
     packages: ClassVar[tuple[str, ...]] = ("numpy",)  # whose versions matter
     pipelines: ClassVar[tuple[str, ...]] = ("arrays",)  # ways to bring a whole data set in batches
     softmaxed: ClassVar[bool] = False  # a prediction is probabilities, not logits
-    how: ClassVar[str] = ""  # for the page: what is called, and how it differs
 
     @abstractmethod
     def __init__(self, spec: Spec, weights: Mapping[str, Array]) -> None:
@@ -35,6 +35,10 @@ class Peer(ABC):
     @classmethod  # noqa: B027 - most have nothing to do
     def forget(cls) -> None:
         """Drop what was compiled for networks measured before."""
+
+    @classmethod  # noqa: B027 - most have nothing to do
+    def try_out(cls) -> None:
+        """Raise UnusableError if the library is installed but cannot do its work on this machine."""
 
     @staticmethod
     def precision(dtype: str) -> AbstractContextManager[Any]:
@@ -79,37 +83,74 @@ class Peer(ABC):
         self.wait()
 
 
-PEERS = {
-    "torch": "benchmarks.torch_peer",
-    "torch-compile": "benchmarks.torch_compile_peer",
-    "jax": "benchmarks.jax_peer",
-    "numpy": "benchmarks.numpy_peer",
-    "sklearn": "benchmarks.sklearn_peer",
-}
-"""The module of each peer; it has a class ``Peer``."""
-
-TITLES = {
-    "tinynet": "tinynet",
-    "torch": "PyTorch eager",
-    "torch-compile": "torch.compile",
-    "jax": "JAX jit",
-    "numpy": "plain NumPy",
-    "sklearn": "scikit-learn",
-}
-
-
-def title(name: str) -> str:
-    """Return what a name such as "torch", "torch (arrays)" or "torch, folded" is called on the page."""
-    library = re.split(r" \(|, ", name)[0]
-    return TITLES.get(library, library) + name[len(library) :]
-
-
 class UnusableError(Exception):
     """A library is installed but cannot do its work here; it says why."""
 
 
-def load_peer(name: str) -> type[Peer]:
-    """Return a peer's class.
+@dataclass(frozen=True)
+class Library:
+    """What can be said of a library without importing it."""
+
+    title: str
+    peer: str  # file here, and class
+    how: str  # what is called, and how it differs
+
+
+LIBRARIES = {
+    "tinynet": Library(
+        "tinynet",
+        "tinynet.Peer",
+        "`tinynet.mlp`, `SoftmaxCrossEntropy`, `SGD`; the whole epoch is `tinynet.fit`",
+    ),
+    "torch": Library(
+        "PyTorch eager",
+        "torch.Peer",
+        "`nn.Sequential` of `nn.Linear`, `nn.BatchNorm1d` and `nn.Sigmoid` or `nn.ReLU`; `F.cross_entropy`; "
+        "`optim.SGD`; the loss comes by `.item()`. Predictions in eval mode under `torch.inference_mode()`. "
+        "DataLoader: over a `TensorDataset`, shuffled, without worker processes (the default); arrays: `randperm` and "
+        "indexing",
+    ),
+    "torch-compile": Library(
+        "torch.compile",
+        "torch.Compiled",
+        "as PyTorch eager, the network given to `torch.compile` with its default settings",
+    ),
+    "jax": Library(
+        "JAX jit",
+        "jax.Peer",
+        "one `jax.jit` for forward, `value_and_grad`, momentum and update, with parameters, velocity and statistics "
+        "donated; waits for the loss of each step and for a prediction, and for the parameters after the last step. "
+        "A whole epoch: NumPy's permutation and indexing, since a jitted function takes NumPy's arrays. "
+        "XLA brings its own threads, one a core",
+    ),
+    "numpy": Library(
+        "plain NumPy",
+        "numpy.Peer",
+        "as one writes it from the book: a new array for every result. Whole epoch: a permutation and indexing",
+    ),
+    "sklearn": Library(
+        "scikit-learn",
+        "sklearn.Peer",
+        "`MLPClassifier.partial_fit` with `alpha=0`, `nesterovs_momentum=False`; plain networks only, it has no batch "
+        "norm. Each call checks its data and turns labels into indicators; a prediction is `predict_proba`, with the "
+        "softmax. A whole epoch is one call, shuffled",
+    ),
+}
+
+
+def library_of(name: str) -> str:
+    """Return whose time a name such as "torch", "torch (arrays)" or "torch, folded" stands for."""
+    return re.split(r" \(|, ", name)[0]
+
+
+def title(name: str) -> str:
+    """Return what such a name is called on the page."""
+    key = library_of(name)
+    return (LIBRARIES[key].title if key in LIBRARIES else key) + name[len(key) :]
+
+
+def load(name: str) -> type[Peer]:
+    """Return a library's class.
 
     Raises
     ------
@@ -118,6 +159,7 @@ def load_peer(name: str) -> type[Peer]:
     UnusableError
         If that does not work on this machine.
     """
-    module = "benchmarks.tinynet_peer" if name == "tinynet" else PEERS[name]
-    peer: type[Peer] = importlib.import_module(module).Peer
+    file, _, class_name = LIBRARIES[name].peer.partition(".")
+    peer: type[Peer] = getattr(importlib.import_module(f"{__name__}.{file}"), class_name)
+    peer.try_out()
     return peer

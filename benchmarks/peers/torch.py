@@ -1,4 +1,4 @@
-"""The same training step in PyTorch eager, with PyTorch's default settings."""
+"""The same training step in PyTorch, eager and with ``torch.compile``, with PyTorch's default settings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-import benchmarks.peer
+from benchmarks import peers
 from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, is_statistic
 
 torch: Any = importlib.import_module("torch")
@@ -17,17 +17,11 @@ torch: Any = importlib.import_module("torch")
 RENAMED = {"gamma": "weight", "beta": "bias"}
 
 
-class Peer(benchmarks.peer.Peer):
+class Peer(peers.Peer):
     """``nn.Linear``, ``nn.BatchNorm1d``, ``nn.Sigmoid`` or ``nn.ReLU``; ``cross_entropy``; ``optim.SGD``."""
 
     packages = ("torch",)
     pipelines = ("DataLoader", "arrays")
-    how = (
-        "`nn.Sequential` of `nn.Linear`, `nn.BatchNorm1d` and `nn.Sigmoid` or `nn.ReLU`; `F.cross_entropy`; "
-        "`optim.SGD`; the loss comes by `.item()`. Predictions in eval mode under `torch.inference_mode()`. "
-        "DataLoader: over a `TensorDataset`, shuffled, without worker processes (the default); arrays: `randperm` and "
-        "indexing"
-    )
 
     def __init__(self, spec: Spec, weights: Mapping[str, Array]) -> None:
         self.spec = spec
@@ -99,6 +93,29 @@ class Peer(benchmarks.peer.Peer):
         for start in range(0, len(examples), batch):
             rows = order[start : start + batch]
             self.step(examples[rows], labels[rows])
+
+
+class Compiled(Peer):
+    """As PyTorch eager, the network compiled."""
+
+    def __init__(self, spec: Spec, weights: Mapping[str, Array]) -> None:
+        super().__init__(spec, weights)
+        self.call = torch.compile(self.net)
+
+    @classmethod
+    def forget(cls) -> None:
+        # PyTorch would take another network of other shapes as a sign to compile for any shape, which is slower
+        torch.compiler.reset()
+
+    @classmethod
+    def try_out(cls) -> None:
+        """Compile a trifle: that needs a C++ compiler."""
+        x = torch.ones(2, requires_grad=True)
+        try:
+            torch.compile(lambda x: torch.relu(x) * 2)(x).sum().backward()
+        except Exception as error:  # whatever it is
+            reason = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+            raise peers.UnusableError(f"torch.compile does not work here ({reason})") from None
 
 
 def normalized(x: Array, dy: Array, activation: str) -> tuple[Callable[[], object], Callable[[], object]]:

@@ -9,22 +9,17 @@ from typing import Any
 
 import numpy as np
 
-import benchmarks.peer
+from benchmarks import peers
 from benchmarks.spec import LEARNING_RATE, MOMENTUM, Array, Spec
 
 neural_network: Any = importlib.import_module("sklearn.neural_network")
 
 
-class Peer(benchmarks.peer.Peer):
+class Peer(peers.Peer):
     """Plain networks only: scikit-learn has no batch normalization."""
 
     packages = ("scikit-learn", "numpy")
     softmaxed = True
-    how = (
-        "`MLPClassifier.partial_fit` with `alpha=0`, `nesterovs_momentum=False`; plain networks only, it has no batch "
-        "norm. Each call checks its data and turns labels into indicators; a prediction is `predict_proba`, with the "
-        "softmax. A whole epoch is one call, shuffled"
-    )
 
     def __init__(self, spec: Spec, weights: Mapping[str, Array]) -> None:
         self.spec = spec

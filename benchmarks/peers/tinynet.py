@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
+from dataclasses import replace
+from unittest import mock
 
 import numpy as np
 
-import benchmarks.peer
 import tinynet as tn
-from benchmarks.measure import Run, repeated
-from benchmarks.spec import DECAY, EPS, FLOOR, LEARNING_RATE, MOMENTUM, Array, Spec, draw_batches, is_statistic
+from benchmarks import peers
+from benchmarks.measure import ALL, ONE, PRODUCTS, Run, repeated
+from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, draw_batches, is_statistic
 from tinynet.layers import make_activation
 from tinynet.machinery import blas
 from tinynet.machinery.replay import Replayer
@@ -28,12 +30,11 @@ class Terminal(io.StringIO):
         return True
 
 
-class Peer(benchmarks.peer.Peer):
+class Peer(peers.Peer):
     """The step that `tinynet.fit` makes."""
 
     packages = ("tinynet-lab", "numpy", "numba")
     pipelines = ("fit", "fit, probe and bar", "steps alone")
-    how = "`tinynet.mlp`, `SoftmaxCrossEntropy`, `SGD`; the whole epoch is `tinynet.fit`"
 
     def __init__(self, spec: Spec, weights: Mapping[str, Array]) -> None:
         self.spec = spec
@@ -122,55 +123,58 @@ def kernels_of_a_step(spec: Spec, weights: Mapping[str, Array]) -> dict[str, tup
 
 def name_of(kernel: Callable[..., None]) -> str:
     """Return a kernel's name as a reader of the package knows it."""
-    return FLOOR if kernel is blas.matmul else f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}"
+    return PRODUCTS if kernel is blas.matmul else f"{kernel.__module__.rpartition('.')[2]}.{kernel.__name__}"
 
 
-def products(spec: Spec, dtype: str = "float32") -> Callable[[], None]:
-    """Return the matrix products of one training step and nothing else: the floor under any implementation.
+def products(spec: Spec, training: bool = True) -> list[Product]:
+    """Return the matrix products of one training step, or of one prediction.
 
-    Forward x W, and backward x^T dy and, but for the first layer, dy W^T; the same BLAS, shapes and dtype. Each layer
-    has arrays of its own, as in training, so that nothing is in the cache that would not be there.
+    Forward x W, and backward x^T dy and, but for the first layer, dy W^T; the same shapes and dtype. Each layer has
+    arrays of its own, as in training, so that nothing is in the cache that would not be there.
     """
     rng = np.random.default_rng(0)
-    calls: list[Product] = []
+    forward: list[Product] = []
     backward: list[Product] = []
-    x = rng.random((spec.batch, spec.inputs)).astype(dtype)
+    x = rng.random((spec.batch, spec.inputs), "float32")
     for k, (inputs, units) in enumerate(zip(spec.units[:-1], spec.units[1:], strict=True)):
-        weight = rng.normal(0, 1 / np.sqrt(inputs), (inputs, units)).astype(dtype)
-        y, dy = rng.random((spec.batch, units)).astype(dtype), rng.random((spec.batch, units)).astype(dtype)
-        calls.append((x, weight, y))
+        weight = rng.normal(0, 1 / np.sqrt(inputs), (inputs, units)).astype("float32")
+        y, dy = (rng.random((spec.batch, units), "float32") for _ in range(2))
+        forward.append((x, weight, y))
         backward.append((x.T, dy, np.empty_like(weight)))
         if k > 0:
             backward.append((dy, weight.T, np.empty_like(x)))
         x = y
-    return replayed([*calls, *reversed(backward)]).replay
+    return [*forward, *reversed(backward)] if training else forward
 
 
-def layer_products(batch: int, inputs: int, units: int) -> tuple[Run, Run] | None:
-    """Return a dense layer's three products on one thread and on all; None if BLAS cannot be told."""
-    library = blas.library()
+def on_threads(products: Sequence[Product]) -> dict[str, Run]:
+    """Return a run of products on one thread, and one on all; if their number is not to be chosen, one as it is.
+
+    Compiled code makes the calls one after the other, as in a step of tinynet; none is cut into parts.
+    """
+    replayer, library = Replayer([(blas.multiply, (*product, 0.0)) for product in products]), blas.library()
     if library is None or library.threads == 1:
-        return None
-    rng = np.random.default_rng(0)
-    x, weight, y = (rng.random(shape, "float32") for shape in ((batch, inputs), (inputs, units), (batch, units)))
-    products = [(x, weight, y), (x.T, y.copy(), np.empty_like(weight)), (y.copy(), weight.T, np.empty_like(x))]
-
-    calls = [blas.gemm_arguments(*product) for product in products]
+        return {"threads as they are": repeated(replayer.replay)}
+    # prepared as if somebody had chosen the number of threads, a replay leaves it as it is
+    with mock.patch.object(blas, "library", return_value=replace(library, threads=1)):
+        replayer.replay()
 
     def on(threads: int) -> Run:
         def run(repetitions: int) -> None:
             library.set_threads(threads)
-            for _ in range(repetitions):
-                for arguments in calls:
-                    library.gemm["float32"](*arguments)
+            repeated(replayer.replay)(repetitions)
             library.set_threads(library.threads)
-            assert products  # whose arrays the arguments point to
 
         return run
 
-    return on(1), on(library.threads)
+    return {ONE: on(1), ALL: on(library.threads)}
 
 
-def replayed(products: Sequence[Product]) -> Replayer:
-    """Return the products as tinynet makes them: called one after the other in compiled code."""
-    return Replayer([(blas.matmul, product) for product in products])
+def limit(spec: Spec, training: bool = True, times: int = 1) -> dict[str, Run]:
+    """Return runs of so many times a network's matrix products: no implementation can be faster than the fastest."""
+
+    def many(run: Run) -> Run:
+        return lambda repetitions: run(times * repetitions)
+
+    runs = on_threads(products(spec, training))
+    return {f"{PRODUCTS}, {threads}": many(run) for threads, run in runs.items()}

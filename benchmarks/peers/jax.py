@@ -10,23 +10,17 @@ from typing import Any
 
 import numpy as np
 
-import benchmarks.peer
+from benchmarks import peers
 from benchmarks.spec import DECAY, EPS, LEARNING_RATE, MOMENTUM, Array, Spec, is_statistic
 
 jax: Any = importlib.import_module("jax")
 jnp: Any = importlib.import_module("jax.numpy")
 
 
-class Peer(benchmarks.peer.Peer):
+class Peer(peers.Peer):
     """A pure function from parameters, velocity, statistics and batch to the next ones."""
 
     packages = ("jax", "jaxlib")
-    how = (
-        "one `jax.jit` for forward, `value_and_grad`, momentum and update, with parameters, velocity and statistics "
-        "donated; waits for the loss of each step and for a prediction, and for the parameters after the last step. "
-        "A whole epoch: NumPy's permutation and indexing, since a jitted function takes NumPy's arrays. "
-        "XLA brings its own threads, one a core"
-    )
 
     def __init__(self, spec: Spec, weights: Mapping[str, Array]) -> None:
         self.spec = spec
