@@ -1,9 +1,13 @@
+import inspect
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from tests import reference, vectors
 from tests.reference import complex_step
-from tinynet.kernels import batch_norm
+from tinynet.kernels import batch_norm, layer_norm
 
 EPS = 1e-5
 EXACT = {"rtol": 1e-10, "atol": 1e-10}  # float64
@@ -209,3 +213,20 @@ def test_statistics_that_are_not_finite_are_not_hidden():
     batch_norm.update_running(mean, np.zeros(3), variance, 4, 0.9, running_mean, running_var)
     np.testing.assert_array_equal(np.isnan(running_mean), [True, False, False])
     np.testing.assert_array_equal(np.isfinite(running_var), [True, False, False])
+
+
+@pytest.mark.parametrize(("kernels", "named"), [(batch_norm, range(1, 11)), (layer_norm, [1, 2, 3, 4, 5, 6, 10])])
+def test_comments_name_equations_of_the_derivation(kernels, named):
+    derivation = (Path(__file__).parents[2] / "docs" / "batch_norm.md").read_text(encoding="utf-8")
+    assert re.findall(r"\\tag\{(\d+)\}", derivation) == [str(n) for n in range(1, 11)]
+    assert sorted({int(n) for n in re.findall(r"# \((\d+)\) ", inspect.getsource(kernels))}) == list(named)
+
+
+@pytest.mark.parametrize("kernel", ["forward", "inference"])
+def test_equations_3_and_4_stand_right_above_their_lines(kernel):
+    source = inspect.getsource(batch_norm)
+    body = source[source.index(f"def {kernel}(") :].split("@jit")[0]
+    lines = [line.strip() for line in body.splitlines()]
+    third, fourth = (next(k for k, line in enumerate(lines) if line.startswith(f"# ({n}) ")) for n in (3, 4))
+    assert lines[third + 1].startswith("x_hat = ")
+    assert lines[fourth + 1] == "y[i, j] = gamma[j] * x_hat + beta[j]"

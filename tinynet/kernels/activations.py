@@ -157,9 +157,9 @@ def elu_forward(x: Array, y: Array, alpha: float, scale: float) -> None:
 @jit
 def elu_backward(dy: Array, x: Array, y: Array, dx: Array, alpha: float, scale: float) -> None:
     """Write dx = scale dy where x > 0, else dy (y + scale alpha)."""
-    s, level = x.dtype.type(scale), x.dtype.type(scale * alpha)
+    s, scale_alpha = x.dtype.type(scale), x.dtype.type(scale * alpha)
     for k in range(x.size):
-        dx[k] = dy[k] * (s if x[k] > 0 else y[k] + level)
+        dx[k] = dy[k] * (s if x[k] > 0 else y[k] + scale_alpha)
 
 
 @jit
