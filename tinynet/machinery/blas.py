@@ -1,12 +1,12 @@
 """Matrix products, by the OpenBLAS of the package scipy-openblas32 if it is installed, else by the BLAS of NumPy.
 
-`matmul` calls ``cblas_sgemm`` itself, so that a `tinynet.machinery.replay` can call the same function at the same
-address. Where none is found (Accelerate, or a BLAS that threadpoolctl does not know), NumPy does it.
+`matmul` calls ``cblas_sgemm`` itself, so that `tinynet.machinery.replay` can call the same function at the same
+address. If there is none (Accelerate, or a BLAS that threadpoolctl does not know), NumPy multiplies.
 
-Products run on one thread, unless someone chose the number of threads: in the environment, or with threadpoolctl.
-OpenBLAS gives each of its threads a fixed share and has them wait for each other by turning in circles, so that where
-another process keeps a core busy, all wait for the thread that has to share it. Only large products may take all
-threads, where that gives the same bits, and as long as it takes less time: see `tinynet.machinery.pace`.
+A product takes one thread, unless a user chose the number of threads in the environment or with threadpoolctl.
+OpenBLAS gives each of its threads a fixed share, and a thread that is done spins until the others are: if another
+process keeps a core busy, all wait for the thread on that core. Only large products may take all threads, if that
+gives the same bits, and as long as it takes less time: see `tinynet.machinery.pace`.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ WHOLE = {"float32": 320, "float64": 256}
 """Terms of a sum that OpenBLAS's kernels for AVX-512 add up in one go, and more."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXTRA = "scipy_openblas32"  # what the extra tinynet-lab[blas] installs
-# OpenBLAS's kernel sets by what they need of the processor, the first of each kind in all its wheels
+# OpenBLAS's kernel sets by the instructions they need; all wheels have the first of each
 AVX512_KERNELS = ("SkylakeX", "Cooperlake", "SapphireRapids")
 AVX2_KERNELS = ("Haswell", "Zen")
-# The number of threads is the whole process's, and a product's last digits depend on it: who sets it does so alone.
-# The lock is taken and released in one go, with no line of Python in between at which a signal's handler could run.
+# The number of threads belongs to the whole process, and a product's last digits depend on it: one thread at a time
+# sets it. Between taking the lock and releasing it there is no line of Python, at which a signal handler could start.
 STEERING = threading.Lock()
 ROW_MAJOR, AS_IT_IS, TRANSPOSED = 101, 111, 112  # as cblas.h numbers them
 GEMM_ARRAYS = (7, 9, 12)  # where among gemm's arguments a, b and out are
@@ -58,26 +58,26 @@ class Library:
     integer: Any  # ctypes type of the sizes
     get_threads: Any = None
     set_threads: Any = None
-    threads: int = 1  # those it starts with, if nobody chose another number
+    threads: int = 1  # how many it starts with, if nobody chose another number
     kernels: str = "unknown"  # OpenBLAS's name of the kernel set
 
     @property
     def addresses(self) -> dict[str, int]:
-        """Where the functions are, by dtype name."""
+        """The addresses of the functions, by dtype name."""
         return {dtype: ctypes.cast(function, ctypes.c_void_p).value or 0 for dtype, function in self.gemm.items()}
 
     def chosen_by_itself(self) -> bool:
         """Tell whether the number of threads is the library's own default, not someone's choice."""
         if self.threads == 1 or self.get_threads() == self.threads:
             return self.threads > 1
-        # another thread may be multiplying at this moment, on one: ask again when it is done
+        # another thread may be multiplying with the number set to one: ask again when it is done
         return bool(self.alone((STEERING.acquire, self.get_threads, STEERING.release))[1] == self.threads)
 
     def alone(self, calls: tuple[Callable[[], Any], ...]) -> list[Any]:
-        """Make calls of compiled functions that set the number of threads, or rely on it, and return what they return.
+        """Make calls that set the number of threads or depend on it, and return their results.
 
-        The first is ``STEERING.acquire`` and the last ``STEERING.release``; no line of Python, such as a signal's
-        handler, comes between.
+        The first is ``STEERING.acquire`` and the last ``STEERING.release``. All are compiled functions, so that no
+        line of Python, such as a signal handler's, comes between.
         """
         going = iter(calls)
         try:
@@ -91,7 +91,7 @@ class Library:
             raise
 
     def on(self, number: int, multiply: Callable[[], Any]) -> None:
-        """Make a product on so many threads, and set their number back."""
+        """Make a product on this number of threads, and set the usual number again."""
         first, last = (partial(self.set_threads, threads) for threads in (number, self.threads))
         self.alone((STEERING.acquire, first, multiply, last, STEERING.release))
 
@@ -103,11 +103,11 @@ def matmul(a: Array, b: Array, out: Array) -> None:
 
 
 def parts(a: Array, b: Array, out: Array) -> Iterator[tuple[Array, Array, Array, float]]:
-    """Yield the arguments of `multiply`, one call after the other, that write ``out = a b``.
+    """Yield the arguments of the calls of `multiply` that together write ``out = a b``.
 
-    OpenBLAS cuts a long sum into parts that fit a cache, and into others on one thread than on several, which changes
-    the last digits. Where `b` is large, such a sum is cut here, into parts that OpenBLAS's kernels for AVX-512 leave
-    whole. Other kernels differ between one thread and several all the same; then `same_bits` keeps the product on one.
+    OpenBLAS cuts a long sum into parts that fit a cache. The parts, and with them the last digits, depend on the
+    number of threads. If `b` is large, such a sum is cut here, into parts that kernels for AVX-512 leave whole. Other
+    kernels still give other bits on several threads than on one; `same_bits` then keeps the product on one.
     """
     inputs, longest = a.shape[1], WHOLE[out.dtype.name]
     number = math.ceil(inputs / longest) if b.size > WIDE and is_large(a, out) and library() else 1
@@ -134,21 +134,21 @@ def multiply(a: Array, b: Array, out: Array, beta: float = 0.0) -> None:
 
 
 def is_large(a: Array, out: Array) -> bool:
-    """Tell whether all threads may be worth it for the product of ``a`` with something that gives ``out``."""
+    """Tell whether a product of ``a`` that gives ``out`` is large enough for all threads."""
     return bool(out.size * a.shape[1] > SMALL)
 
 
 @functools.lru_cache(256)
 def _pace(dtype: str, a_order: int, b_order: int, m: int, n: int, k: int) -> Pace:
-    """Return how products of this kind and size go, of those that Python calls."""
+    """Return the `Pace` of those products of this kind and size that Python calls."""
     return Pace(partial(same_bits, dtype, a_order, b_order, m, n, k))
 
 
 @functools.lru_cache(256)
 def same_bits(dtype: str, a_order: int, b_order: int, m: int, n: int, k: int) -> bool:
-    """Tell whether a product is the same to the last bit on one thread and on all: tried once, on random numbers.
+    """Tell whether a product has the same bits on one thread and on all; it is tried once, on random numbers.
 
-    The order of a sum hangs on the sizes, not on the numbers, and for most sizes not on the threads either.
+    The order of the additions depends on the sizes and not on the numbers; for most sizes, not on the threads either.
     """
     found = library()
     if found is None or found.threads == 1:
@@ -167,49 +167,49 @@ def gemm_arguments(a: Array, b: Array, out: Array, beta: float = 0.0) -> tuple[A
     """Return the arguments of ``cblas_sgemm`` or ``cblas_dgemm`` for ``out = a b + beta out``."""
     (a_order, a_row), (b_order, b_row) = _order(a), _order(b)
     (m, n), k = out.shape, a.shape[1]
-    a_place, b_place, out_place = map(place, (a, b, out))
-    return ROW_MAJOR, a_order, b_order, m, n, k, 1.0, a_place, a_row, b_place, b_row, beta, out_place, n
+    a_start, b_start, out_start = map(address, (a, b, out))
+    return ROW_MAJOR, a_order, b_order, m, n, k, 1.0, a_start, a_row, b_start, b_row, beta, out_start, n
 
 
-def place(array: Array) -> int:
-    """Return where an array's data begins."""
+def address(array: Array) -> int:
+    """Return the address at which an array's data begins."""
     return int(array.__array_interface__["data"][0])
 
 
-def gemm_types(integer: Any, number: Any, address: Any, enumeration: Any) -> list[Any]:
-    """Return the types of those arguments, in the caller's own words for them."""
-    return [*[enumeration] * 3, *[integer] * 3, number, address, integer, address, integer, number, address, integer]
+def gemm_types(integer: Any, number: Any, pointer: Any, enumeration: Any) -> list[Any]:
+    """Return the types of `gemm_arguments`, made of four types of the caller's."""
+    return [*[enumeration] * 3, *[integer] * 3, number, pointer, integer, pointer, integer, number, pointer, integer]
 
 
 def _order(x: Array) -> tuple[int, int]:
-    """Return how a matrix lies in memory, and how many numbers from one row (or column) to the next."""
+    """Return a matrix's order in memory, and the distance from one row (or column) to the next, in numbers."""
     if x.flags.c_contiguous:
         return AS_IT_IS, max(1, x.shape[1])
     if x.flags.f_contiguous:
         return TRANSPOSED, max(1, x.shape[0])
-    rows, columns = (stride // x.itemsize for stride in x.strides)  # a part of such an array
-    return (AS_IT_IS, rows) if columns == 1 else (TRANSPOSED, columns)
+    to_row, to_column = (stride // x.itemsize for stride in x.strides)  # a part of such an array
+    return (AS_IT_IS, to_row) if to_column == 1 else (TRANSPOSED, to_column)
 
 
 _found: list[Library | None] = []
-_finding = threading.RLock()  # a signal's handler may multiply while this thread is finding
+_finding = threading.RLock()  # reentrant: a signal handler may multiply while this thread is finding
 
 
 def _after_fork() -> None:
-    """In a child: none of its threads is finding, whichever of its parent's was."""
+    """Free both locks in a child process: the thread that held one is not in it."""
     global _finding
     STEERING.release()
     _finding = threading.RLock()
 
 
-if hasattr(os, "register_at_fork"):  # else a child forked while another thread holds a lock would wait for ever
+if hasattr(os, "register_at_fork"):  # or a child that is forked while another thread holds a lock would wait for ever
     os.register_at_fork(before=STEERING.acquire, after_in_parent=STEERING.release, after_in_child=_after_fork)
 
 
 def library() -> Library | None:
-    """Return the BLAS to call, found once a process and tried on small products, or None: let NumPy multiply."""
+    """Return the BLAS to call, or None if NumPy has to multiply; each process finds and tries it once."""
     if not _found:
-        with _finding:  # a second thread might take what `matmul` sets in the first for the library's own thread count
+        with _finding:  # or a second thread could read a number of threads that `matmul` has set in the first
             if not _found:
                 _found.append(extra_library() or numpy_library())
     return _found[0]
@@ -217,11 +217,9 @@ def library() -> Library | None:
 
 def numpy_library() -> Library | None:
     """Return the BLAS of NumPy, found among the libraries in this process."""
-    own_first = sorted(
-        _pools(), key=lambda pool: all(part[:5] != "numpy" for part in Path(pool["filepath"]).parts[-3:])
-    )
-    for pool in own_first:  # SciPy may have brought another
-        found = _library(pool["filepath"])
+    paths = [Path(pool["filepath"]) for pool in _pools()]
+    for path in sorted(paths, key=lambda path: all(part[:5] != "numpy" for part in path.parts[-3:])):
+        found = _library(str(path))  # NumPy's own is first; SciPy may have brought another
         if found is not None:
             return found
     return None
@@ -232,8 +230,8 @@ def extra_library() -> Library | None:
     package = importlib.util.find_spec(EXTRA)
     if package is None:
         return None
-    # The package itself is not imported: it would load the library with no say in the kernels, and offer its symbols
-    # to every library that is loaded later, SciPy's own OpenBLAS among them.
+    # The package itself is not imported: it would load the library with no choice of kernels, and offer its symbols
+    # to every library that is loaded later, such as SciPy's own OpenBLAS.
     folders = [Path(folder, "lib") for folder in package.submodule_search_locations or ()]
     paths = [path for folder in folders for path in sorted(folder.glob("libscipy_openblas*"))]
     limit = min((pool["num_threads"] for pool in _pools()), default=None)
@@ -242,7 +240,7 @@ def extra_library() -> Library | None:
             with contextlib.suppress(OSError), _coretype_for_loading():
                 found = _library(str(path))
                 if found is not None and limit is not None and limit < found.get_threads():
-                    found.set_threads(limit)  # threadpoolctl limited NumPy's when this one was not there to be limited
+                    found.set_threads(limit)  # what threadpoolctl set for NumPy's before this one was loaded
                 return found
     return None
 
@@ -265,10 +263,10 @@ def suits(kernels: str) -> bool:
 
 
 def better_coretype() -> str | None:
-    """Return what OPENBLAS_CORETYPE should have been as this process started, if anything.
+    """Return the OPENBLAS_CORETYPE with which this process should have started, or None.
 
-    It is so where OpenBLAS takes a processor with AVX-512 for one without, such as AMD's with the kernel sets that
-    NumPy's wheels have.
+    OpenBLAS may take a processor with AVX-512 for one without: it does so for AMD's, with the kernel sets of NumPy's
+    wheels.
     """
     best = suitable_kernels()
     if os.environ.get("OPENBLAS_CORETYPE") or best not in AVX512_KERNELS:
@@ -279,7 +277,7 @@ def better_coretype() -> str | None:
 
 @contextlib.contextmanager
 def _coretype_for_loading() -> Iterator[None]:
-    """Tell an OpenBLAS that is loaded inside which kernels to take: it reads the environment at that moment only."""
+    """Choose the kernels of an OpenBLAS that is loaded in the block: it reads the environment only then."""
     best, before = suitable_kernels(), os.environ.get("OPENBLAS_CORETYPE")
     if before or best not in AVX512_KERNELS:
         yield  # someone chose, or it chooses well by itself
@@ -299,7 +297,7 @@ def _pools() -> list[Any]:
 
 def _library(path: str) -> Library | None:
     loaded = ctypes.CDLL(path)
-    # NumPy's wheels have 64-bit sizes and a prefix and suffix of their own, distributions the plain names
+    # NumPy's wheels have 64-bit sizes, and a prefix and suffix of their own; distributions have the plain names
     for prefix, suffix, integer in (
         ("scipy_", "64_", ctypes.c_int64),
         ("", "64_", ctypes.c_int64),
@@ -333,7 +331,7 @@ def _library(path: str) -> Library | None:
 
 
 def _works(found: Library) -> bool:
-    """Multiply two small matrices in every order and compare with NumPy: sizes of another width would not fit."""
+    """Multiply small matrices in every memory order and compare with NumPy: integers of the wrong width would show."""
     for dtype, gemm in found.gemm.items():
         a, b = (np.arange(n, dtype=dtype).reshape(shape) for n, shape in ((6, (2, 3)), (12, (3, 4))))
         for left in (a, np.ascontiguousarray(a.T).T):

@@ -1,10 +1,10 @@
-"""Compiled kernels on disk: Numba's own cache, but one that may be damaged, locked or absent.
+"""Compiled kernels on disk: Numba's cache, which here may be damaged, locked or absent.
 
-What Numba reads back it runs as machine code, and an error in reading ends the call. Here each file carries a hash;
-what cannot be read is compiled again, and what cannot be written is compiled in every process. What was compiled from
-other source or with other options is compiled anew.
+Numba executes what it reads from its cache, and raises an error if it cannot read. Here each file has a hash. A kernel
+that cannot be read, or was compiled from other source or with other options, is compiled again; one that cannot be
+written is compiled in every process.
 
-The classes that this is made of are Numba's own, and may change: `tinynet.kernels.jit` does without them then.
+The base classes are private to Numba and may change: `tinynet.kernels.jit` then works without this file.
 """
 
 # mypy: disable-error-code="misc,no-untyped-call"
@@ -38,11 +38,11 @@ class CheckedFiles(IndexDataCacheFile):
 
 
 class Cache(FunctionCache):
-    """The cache of one kernel; it never fails, it only may not have it."""
+    """The cache of one kernel; reading or writing it never raises an error."""
 
     def __init__(self, kernel: Callable[..., Any], options: dict[str, Any]) -> None:
         super().__init__(kernel)
-        # Numba's own stamp is of the kernel's file, and its key names the processor and the version of Numba
+        # Numba's stamp is of the kernel's file alone; its key has the processor and the version of Numba
         stamp = self._impl.locator.get_source_stamp(), _source(), sorted(map(repr, _plain(options)))
         self._cache_file = CheckedFiles(self._cache_path, self._impl.filename_base, repr(stamp))
 
@@ -50,7 +50,7 @@ class Cache(FunctionCache):
         """Return the compiled kernel for these argument types, or None."""
         try:
             found = super().load_overload(sig, target_context)
-            # two processes that compile for two dtypes at once may take the same file name
+            # two processes that compile for two dtypes at the same time may choose the same file name
             return found if found is None or found.signature.args == sig else None
         except Exception:
             with contextlib.suppress(Exception):
@@ -58,19 +58,19 @@ class Cache(FunctionCache):
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Write a compiled kernel, if that can be done."""
+        """Write a compiled kernel, if possible."""
         with contextlib.suppress(Exception):
             super().save_overload(sig, data)
 
 
 def _plain(options: dict[str, Any]) -> list[Any]:
-    """Return options with their sets in order, which a set has not from process to process."""
+    """Return the options with sets sorted, since the order of a set differs between processes."""
     return [(name, sorted(value) if isinstance(value, set) else value) for name, value in options.items()]
 
 
 @functools.cache
 def _source() -> str:
-    """Return a hash of the kernels' whole package, since one includes functions of others, and of the compiler."""
+    """Return a hash of all kernels' files, since kernels call those of other files, and of the compiler's version."""
     digest = hashlib.sha256(importlib.metadata.version("llvmlite").encode())
     for path in sorted((Path(__file__).parents[1] / "kernels").glob("*.py")):
         digest.update(path.read_bytes())
@@ -78,14 +78,14 @@ def _source() -> str:
 
 
 def keep_on_disk(dispatcher: Any, kernel: Callable[..., Any], options: dict[str, Any]) -> None:
-    """Have Numba's compiled form of ``kernel`` kept on disk; if no folder can be written, nothing happens.
+    """Keep the compiled ``kernel`` on disk; if no folder can be written, do nothing.
 
     Parameters
     ----------
     dispatcher, kernel : function
-        As Numba made it, and as it is written.
+        Numba's function, and the Python function it compiles.
     options : dict
-        With which it is compiled.
+        The options of the compilation.
     """
     if hasattr(dispatcher, "enable_caching"):  # not where NUMBA_DISABLE_JIT is set
         with contextlib.suppress(RuntimeError):

@@ -1,8 +1,8 @@
-"""One door to what Numba and llvmlite keep to themselves: a kernel's machine code, its arguments as words, its calls.
+"""All use of the private parts of Numba and llvmlite: a kernel's machine code, its arguments as words, its calls.
 
-All of it may change with any release, so that nothing outside this file relies on it: `tinynet.machinery.replay`
-imports it in a try, compares what it does with plain calls, and does without it where the two do not agree.
-What is found is checked here first, since a word in the wrong place would end the process.
+These parts may change with any release, and only this file relies on them. `tinynet.machinery.replay` imports it in a
+try, compares its calls with plain ones, and works without it if they differ. What a kernel takes is checked here
+first, since a word in the wrong place would crash the process.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WORD = ir.IntType(64)
 WORDS = WORD.as_pointer()
 STATUS = ir.IntType(32)  # what a compiled kernel returns: 0, or that it raised an exception
 NOTHING = ir.VoidType()
-NOWHERE = np.zeros(4, np.int64)  # where what a kernel returns, and its exception, may be written
+IGNORED = np.zeros(4, np.int64)  # kernels write what they return, and their exception, here
 
 
 @dataclass
@@ -38,9 +38,9 @@ class NativeCall:
     Attributes
     ----------
     arrays : dict of int to ndarray
-        Whose data begins at the place that a word says, by the word's position.
+        By the position of each word that is an address: the array whose data begins there.
     key : tuple
-        The same for calls that have the same machine code and kinds of arguments.
+        Equal for calls of the same machine code with the same kinds of arguments.
     """
 
     address: int
@@ -70,8 +70,8 @@ def native_call(kernel: Any, arguments: tuple[Any, ...]) -> NativeCall | None:
     compiled: Any = kernel.overloads.get(argument_types)
     if compiled is None or not isinstance(compiled.signature.return_type, types.NoneType | types.Number):
         return None
-    # Numba's own convention: where to put the result and an exception, then the arguments, flattened
-    words, arrays = [blas.place(NOWHERE), blas.place(NOWHERE) + 16], {}
+    # Numba's calling convention: addresses for the result and an exception, then the arguments, flattened
+    words, arrays = [blas.address(IGNORED), blas.address(IGNORED) + 16], {}
     kinds = ["pointer", "pointer"]
     for argument, type_ in zip(arguments, argument_types, strict=True):
         found = _words(argument, type_)
@@ -84,7 +84,7 @@ def native_call(kernel: Any, arguments: tuple[Any, ...]) -> NativeCall | None:
             words.append(word)
     description = compiled.fndesc
     function = cpu_target.target_context.call_conv.get_function_type(description.restype, description.argtypes)
-    taken = [_kind(type_) for type_ in function.args]
+    taken = [_type_name(type_) for type_ in function.args]
     if taken != kinds or function.return_type != STATUS:
         raise RuntimeError(f"{name} takes its arguments as {taken}, not as {kinds}")
     address = compiled.library.get_pointer_to_function(description.llvm_func_name)
@@ -94,7 +94,7 @@ def native_call(kernel: Any, arguments: tuple[Any, ...]) -> NativeCall | None:
 
 
 def _words(argument: Any, type_: Any) -> list[tuple[str, int]] | None:
-    """Return an argument's words, each with its kind; None for a type that has no place here."""
+    """Return an argument's words, each with its kind; None for a type that is not supported."""
     model: Any = cpu_target.target_context.data_model_manager[type_]
     if isinstance(type_, types.Array):
         known = {
@@ -102,7 +102,7 @@ def _words(argument: Any, type_: Any) -> list[tuple[str, int]] | None:
             "parent": [("pointer", 0)],
             "nitems": [("i64", argument.size)],
             "itemsize": [("i64", argument.itemsize)],
-            "data": [("data", blas.place(argument))],
+            "data": [("data", blas.address(argument))],
             "shape": [("i64", n) for n in argument.shape],
             "strides": [("i64", n) for n in argument.strides],
         }
@@ -110,16 +110,16 @@ def _words(argument: Any, type_: Any) -> list[tuple[str, int]] | None:
             raise RuntimeError(f"an array consists of {', '.join(model._fields)}")
         return [word for field in model._fields for word in known[field]]
     if isinstance(type_, types.Boolean):
-        return [(_kind(model.get_argument_type()), int(argument))]
+        return [(_type_name(model.get_argument_type()), int(argument))]
     if isinstance(type_, types.Integer):
-        return [(_kind(model.get_argument_type()), (int(argument) + 2**63) % 2**64 - 2**63)]
+        return [(_type_name(model.get_argument_type()), (int(argument) + 2**63) % 2**64 - 2**63)]
     if type_ in (types.float32, types.float64):
         number: Any = np.float32(argument) if type_ == types.float32 else np.float64(argument)
         return [("float" if type_ == types.float32 else "double", _bits(number))]
     return None
 
 
-def _kind(type_: Any) -> str:
+def _type_name(type_: Any) -> str:
     return "pointer" if isinstance(type_, ir.PointerType) else str(type_)
 
 
@@ -148,36 +148,36 @@ def _bits(number: Any) -> int:
     return int(number.view(f"int{8 * number.itemsize}"))
 
 
-# -- thunks, and the loop over the steps --------------------------------------------------------------------------
+# -- thunks, and the loop over the calls --------------------------------------------------------------------------
 
 _made: dict[str, tuple[int, Any]] = {}  # address and owner of what was compiled in this process, by name
 _numbers = itertools.count()
 
 
-def steps(calls: Sequence[NativeCall], words: int) -> Array:
-    """Return a row of three words a call, for `replayer`: thunk, function, and where its arguments' words are.
+def rows(calls: Sequence[NativeCall], words: int) -> Array:
+    """Return three words per call, for `replayer`: the addresses of thunk, function and the arguments' words.
 
     Parameters
     ----------
     calls : sequence of NativeCall
     words : int
-        Where the words of all calls lie, one call after the other.
+        The address of the words of all calls, one call after the other.
     """
     named = {str(call.type): call.type for call in calls}
     _make({name: ([WORD, WORDS], _write_thunk(function)) for name, function in named.items()})
-    places = itertools.accumulate((WORD.width // 8 * len(call.words) for call in calls), initial=words)
-    rows = [(_made[str(call.type)][0], call.address, at) for call, at in zip(calls, places, strict=False)]
-    return np.array(rows, np.int64)
+    addresses = itertools.accumulate((WORD.width // 8 * len(call.words) for call in calls), initial=words)
+    found = [(_made[str(call.type)][0], call.address, at) for call, at in zip(calls, addresses, strict=False)]
+    return np.array(found, np.int64)
 
 
 def replayer() -> Any:
-    """Return the compiled loop: for each of n steps, thunk(function, words); it returns how many came to their end."""
+    """Return the compiled loop over n rows: it calls thunk(function, words), and returns how many calls succeeded."""
     _make({"replay": ([WORDS, WORD], _write_replayer)})
     return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)(_made["replay"][0])
 
 
 def _write_thunk(function: Any) -> Callable[..., None]:
-    """Return what writes code that calls such a function with arguments from an array of words."""
+    """Return a function that writes code: a call of such a ``function`` with arguments from an array of words."""
 
     def write(block: ir.IRBuilder, address: Any, words: Any) -> None:
         arguments = []
@@ -198,7 +198,7 @@ def _write_thunk(function: Any) -> Callable[..., None]:
     return write
 
 
-def _write_replayer(block: ir.IRBuilder, steps: Any, n: Any) -> None:
+def _write_replayer(block: ir.IRBuilder, rows: Any, n: Any) -> None:
     before, function = block.block, block.function
     loop, done = function.append_basic_block(), function.append_basic_block()
     block.branch(loop)
@@ -206,20 +206,20 @@ def _write_replayer(block: ir.IRBuilder, steps: Any, n: Any) -> None:
     i = block.phi(WORD)
     i.add_incoming(WORD(0), before)
     first = block.mul(i, WORD(3))
-    thunk, address, words = (block.load(block.gep(steps, [block.add(first, WORD(k))])) for k in range(3))
+    thunk, address, words = (block.load(block.gep(rows, [block.add(first, WORD(k))])) for k in range(3))
     call = block.inttoptr(thunk, ir.FunctionType(WORD, [WORD, WORDS]).as_pointer())
     status = block.call(call, [address, block.inttoptr(words, WORDS)])
-    ended = block.icmp_signed("==", status, WORD(0))
-    following = block.add(i, block.zext(ended, WORD))
+    succeeded = block.icmp_signed("==", status, WORD(0))
+    following = block.add(i, block.zext(succeeded, WORD))
     i.add_incoming(following, loop)
-    block.cbranch(block.and_(ended, block.icmp_signed("<", following, n)), loop, done)
+    block.cbranch(block.and_(succeeded, block.icmp_signed("<", following, n)), loop, done)
     block.position_at_end(done)
     block.ret(following)
 
 
 @global_compiler_lock  # type: ignore[untyped-decorator]
 def _make(functions: dict[str, tuple[list[Any], Callable[..., None]]]) -> None:
-    """Compile functions, each written by its own ``write(block, *arguments)``, once a process and all in one go."""
+    """Compile together those functions that this process has not; each is written by ``write(block, *arguments)``."""
     missing = {name: how for name, how in functions.items() if name not in _made}
     if not missing:
         return

@@ -1,4 +1,4 @@
-"""One thread or all: decided from how long a piece of work took each way, and never for good."""
+"""One thread or all: decided by the time that work takes each way, and decided anew again and again."""
 
 import math
 import time
@@ -8,32 +8,32 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-FIRST, MOST = 16, 4096  # how many times it is done on one thread before all are tried: at first, and at most
-LESS = 0.95  # of the time of one thread: what all must take, on average, to stay
+FIRST, MOST = 16, 4096  # how many times one thread does it before all are tried: at first, and at most
+LESS = 0.95  # the share of one thread's time up to which all threads stay
 
 
 @dataclass
 class Pace:
-    """Whether a piece of work that is done again and again takes less time on all threads, at this moment.
+    """The choice between one thread and all threads for work that is repeated.
 
-    On an idle machine it does. Where another process keeps a core busy, all threads wait for the one that shares it,
-    and it takes up to twenty times as long. So one thread is the rule, and all are tried now and then. They stay as
-    long as they take less time; when the last few times did not, one thread has its turn again: if all together had
-    cost time, four times as often as before.
+    On an idle machine all threads take less time. If another process keeps a core busy, they wait for the thread on
+    that core, and take up to twenty times as long. So one thread is the rule, and all are tried now and then. They
+    stay while they take less time on average. Then one thread does the work again before the next trial: four times
+    as often as last time if the trial cost time, half as often if it saved some.
 
     Attributes
     ----------
     allowed : callable
-        Asked once, before all threads are tried for the first time: whether they give the same bits. Else the numbers
-        would depend on how busy the machine is.
+        Tells, before all threads are tried, whether they give the same bits. If they did not, numbers would depend on
+        how busy the machine is.
     all : bool
-        Whether the work is to be done on all threads the next time.
+        Whether the work is done on all threads the next time.
     one : float
-        Seconds on one thread, when nothing came in between.
+        Seconds on one thread, undisturbed.
     recent : float
-        Seconds on all, averaged over the last few times.
+        Seconds on all threads, averaged over the last few times.
     saved : float
-        Seconds that all have saved since they were tried; negative if they have cost some.
+        Seconds that all threads have saved in this trial; negative if they have cost some.
     """
 
     allowed: Callable[[], bool]
@@ -45,7 +45,7 @@ class Pace:
     left: int = FIRST
 
     def timed(self, work: Callable[[], T]) -> T:
-        """Do the work, in the way that ``all`` says, and learn from how long it took."""
+        """Do the work, which heeds ``all``, and learn from how long it took."""
         start = time.perf_counter()
         result = work()
         self.learn(time.perf_counter() - start)
@@ -54,7 +54,7 @@ class Pace:
     def learn(self, seconds: float) -> None:
         """Choose how the work is done the next time."""
         if not self.all:
-            self.one = min(seconds, 1.01 * self.one)  # it may get slower for good, as a laptop does
+            self.one = min(seconds, 1.01 * self.one)  # rises slowly, since a warm machine may stay slower
             self.left -= 1
             if self.left <= 0:
                 self.left, self.recent, self.saved = MOST, math.inf, 0.0

@@ -116,7 +116,7 @@ def _exchanged(argument: Any, old: Any, new: Any) -> Any:
 
 def _offset(array: Array, source: Array) -> int | None:
     """Return at which byte of the source an array begins, None if it is not there."""
-    offset = blas.place(array) - blas.place(source)
+    offset = blas.address(array) - blas.address(source)
     return offset if array.size and 0 <= offset < source.nbytes else None
 
 
@@ -141,33 +141,33 @@ class _Program:
             words += one.words
         self.words = np.array(words, np.int64)
         self.reading, self.offsets = (np.array([pair[k] for pair in reading], np.intp) for k in range(2))
-        self.steps, self._replayer = native.steps(natives, blas.place(self.words)), native.replayer()
+        self.rows, self._replayer = native.rows(natives, blas.address(self.words)), native.replayer()
         steered = self.library is not None
-        self.replay = self._replays(self.steps[1:-1] if steered else self.steps)
-        self.steered = blas.STEERING.acquire, self._replays(self.steps), blas.STEERING.release
+        self.replay = self._replays(self.rows[1:-1] if steered else self.rows)
+        self.steered = blas.STEERING.acquire, self._replays(self.rows), blas.STEERING.release
         large = steered and any(
             kernel is blas.multiply and blas.is_large(args[0], args[2]) for kernel, args in self.calls
         )
         self.pace = Pace(self._on_all_threads) if large else None
 
-    def _replays(self, steps: Array) -> Callable[[], int]:
-        return partial(self._replayer, blas.place(steps), len(steps))
+    def _replays(self, rows: Array) -> Callable[[], int]:
+        return partial(self._replayer, blas.address(rows), len(rows))
 
     def _on_all_threads(self) -> bool:
-        """Make the steps that have large products on all threads; tell whether there are any of the same bits."""
-        one, *steps, all_ = self.steps.tolist()
+        """Make the rows for large products on all threads; tell whether there are any of the same bits."""
+        one, *calls, all_ = self.rows.tolist()
         rows, now = [one], one
-        for (kernel, arguments), step in zip(self.calls, steps, strict=True):
+        for (kernel, arguments), call in zip(self.calls, calls, strict=True):
             wanted = all_ if kernel is blas.multiply and _any_threads(*arguments) else one
-            rows += [step] if wanted is now else [wanted, step]
+            rows += [call] if wanted is now else [wanted, call]
             now = wanted
-        self.all_steps = np.array([*rows, all_], np.int64)
-        self.on_all = blas.STEERING.acquire, self._replays(self.all_steps), blas.STEERING.release
-        return len(rows) > len(steps) + 1
+        self.all_rows = np.array([*rows, all_], np.int64)
+        self.on_all = blas.STEERING.acquire, self._replays(self.all_rows), blas.STEERING.release
+        return len(rows) > len(calls) + 1
 
     def read(self, source: Array) -> None:
         """Have the calls read this source."""
-        self.words[self.reading] = self.offsets + blas.place(source)
+        self.words[self.reading] = self.offsets + blas.address(source)
 
     def run(self, source: Array | None) -> None:
         if self.library is None or not self.library.chosen_by_itself():
@@ -182,7 +182,7 @@ class _Program:
     def _run_steered(self, library: blas.Library) -> int:
         """Replay with the number of threads set on the way and set back; return how many calls came to their end."""
         on_all = self.pace is not None and self.pace.all
-        rows, steered = (self.all_steps, self.on_all) if on_all else (self.steps, self.steered)
+        rows, steered = (self.all_rows, self.on_all) if on_all else (self.rows, self.steered)
         work = partial(library.alone, steered)
         done = (work() if self.pace is None else self.pace.timed(work))[1]
         if done == len(rows):
@@ -277,8 +277,8 @@ def _copied(array: Array) -> Array:
     """Return a copy that lies in memory as the array does."""
     low, high = np.lib.array_utils.byte_bounds(array)
     room = np.empty(high - low + 64, np.uint8)
-    skip = (low - blas.place(room)) % 64  # what vector instructions give may depend on it
-    copy: Array = np.ndarray(array.shape, array.dtype, room, skip + blas.place(array) - low, array.strides)
+    skip = (low - blas.address(room)) % 64  # what vector instructions give may depend on it
+    copy: Array = np.ndarray(array.shape, array.dtype, room, skip + blas.address(array) - low, array.strides)
     copy[...] = array
     copy.flags.writeable = array.flags.writeable
     return copy
