@@ -1,1 +1,1 @@
-"""What watches `tinynet.fit` and shows it elsewhere: curves in a notebook, TensorBoard."""
+"""Callbacks that show a run of `tinynet.fit` elsewhere: curves in a notebook, TensorBoard."""

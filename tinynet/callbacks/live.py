@@ -17,19 +17,19 @@ from tinynet.settings import finite_above_0
 from tinynet.training import Callback, Run
 
 POINTS = 100  # of the training loss: each is the mean over some batches
-SHARE = 0.05  # of the time, at most, goes into drawing, but for the first and the last
+SHARE = 0.05  # of the time: the most that drawing may take, except the first and the last time
 
 
 class LiveCurves(Callback):
     """Draw loss and accuracy in a notebook while ``fit(callbacks=[tn.LiveCurves()])`` trains.
 
-    The curves take one place, are drawn again as they grow, and stay when training ends. The training loss is the
-    mean over a few batches at a time. Outside a notebook nothing is drawn.
+    The curves are drawn again in the same place as they grow, and stay when training ends. Each point of the training
+    loss is the mean over a few batches. Outside a notebook nothing is drawn.
 
     Parameters
     ----------
     seconds : float
-        Between drawings, at least. There are fewer where drawing would take more than a twentieth of the time.
+        The least time between drawings. It is longer if drawing would take more than a twentieth of the time.
 
     Raises
     ------
@@ -43,7 +43,7 @@ class LiveCurves(Callback):
 
     def _begin(self, run: Run) -> None:
         self._run, self._first, self._losses = run, run.step, list[float]()
-        self._place: Any = None  # where the curves are shown
+        self._place: Any = None  # IPython's handle of the curves that are shown
         self._next = time.monotonic() + self.seconds if in_notebook() else math.inf
 
     def on_step(self, run: Run) -> None:
@@ -56,7 +56,7 @@ class LiveCurves(Callback):
             self._draw(run)
 
     def on_record(self, run: Run) -> None:
-        """Draw for the last time if the run is at its end."""
+        """Draw for the last time, if the run is at its end."""
         if run is not self._run:
             self._begin(run)
         if run.step == run.total_steps or run.stop or run.history.diverged:
@@ -69,9 +69,9 @@ class LiveCurves(Callback):
 
         ipython = cast(Any, IPython.display)
         known = run.history.validation_accuracy
-        accuracy = not known or any(map(math.isfinite, known))  # before the first record there may be one to come
+        accuracy = not known or any(map(math.isfinite, known))  # before the first record it is not known
         figure = notebook.history_figure(growing(run.history, self._first, self._losses), accuracy=accuracy)
-        start = time.monotonic()  # after the figure is made, which the first time takes loading matplotlib
+        start = time.monotonic()  # after the figure is made, since the first one loads matplotlib
         png, size = notebook.png(figure)
         shown = {"image/png": base64.b64encode(png).decode(), "text/plain": str(run.history)}
         if self._place is None:
@@ -83,15 +83,15 @@ class LiveCurves(Callback):
 
 
 def growing(history: History, first: int, losses: Sequence[float]) -> History:
-    """Return the records with the training loss in finer steps: the mean over each of at most `POINTS` parts.
+    """Return the records with more training losses between them: means over at most `POINTS` parts of ``losses``.
 
     Parameters
     ----------
     history : History
     first : int
-        Updates made before the first of the losses. A resumed run has records from before it: they stay as they are.
+        Updates made before the first loss. Earlier records, which a resumed run has, stay as they are.
     losses : sequence of float
-        Of each batch since.
+        Loss of each batch since.
     """
     rows: dict[int, list[float]] = {}  # by step: training loss, validation loss and accuracy
     columns = history.train_loss, history.validation_loss, history.validation_accuracy

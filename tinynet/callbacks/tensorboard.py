@@ -23,15 +23,15 @@ BUCKETS = 30  # of a histogram, as TensorBoard itself makes them
 
 
 class TensorBoard(Callback):
-    """Write each record of a run for TensorBoard; give it to ``fit(callbacks=[tn.TensorBoard("runs/bn")])``.
+    """A callback that writes each record for TensorBoard: ``fit(callbacks=[tn.TensorBoard("runs/bn")])``.
 
     Then ``tensorboard --logdir runs`` compares the runs, also while they train. It needs ``tinynet-lab[tensorboard]``.
 
     Parameters
     ----------
     folder : path
-        Of this one run; made if need be. A run that is resumed goes on in it, and one that starts anew takes the
-        place of what was there before.
+        The folder of this run alone, created if missing. A resumed run continues in it; a new run takes the place of
+        an old one.
     histogram_every : int, optional
         Records between histograms; None for none.
 
@@ -43,9 +43,9 @@ class TensorBoard(Callback):
     Notes
     -----
     Scalars: ``loss/train``, ``loss/validation``, ``accuracy/validation`` and ``learning_rate``, as in `History`, but
-    in float32. Histograms of ``parameters/`` and of ``gradients/`` by parameter (those of the last batch, before its
-    update), and by activation layer of ``activation_inputs/`` and ``activations/`` on the last batch; numbers that
-    are not finite have no place in them.
+    in float32. Histograms: ``parameters/`` and ``gradients/`` by parameter, ``activation_inputs/`` and
+    ``activations/`` by activation layer. Gradients and activations are those of the last batch; numbers that are not
+    finite are left out.
 
     The file is open only while a record is added to it: however a run ends, all its records are there.
     """
@@ -70,7 +70,7 @@ class TensorBoard(Callback):
 
     def on_record(self, run: Run) -> None:
         """Add the record to the file."""
-        self.on_backward(run)  # of a run that diverges at once, this is the first that is seen
+        self.on_backward(run)  # a run that diverges at its first step comes here first
         history = run.history
         scalars = {
             "loss/train": history.train_loss[-1],
@@ -97,7 +97,7 @@ class TensorBoard(Callback):
         # TensorBoard reads a folder's files in the order of their names
         self._file = self.folder / f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}.{os.getpid()}"
         self._append(self._event(file_version="brain.Event:2"))
-        # what is there of these steps, of a run before or from after the checkpoint, is to be forgotten
+        # makes TensorBoard forget what an earlier run, or this one after its checkpoint, wrote from this step on
         log = self._proto.SessionLog(status=self._proto.SessionLog.START)
         self._append(self._event(step=run.step + 1 if run.step else 0, session_log=log))
 
@@ -112,7 +112,7 @@ class TensorBoard(Callback):
 
 
 def _arrays(run: Run) -> Iterator[tuple[str, Array]]:
-    """Give what has a histogram, by its tag."""
+    """Yield the tag and the numbers of each histogram."""
     net = run.net
     for tag, arrays in (("parameters", net.params), ("gradients", net.grads)):
         for name, array in arrays.items():

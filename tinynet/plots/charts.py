@@ -15,13 +15,13 @@ from tinynet.plots.style import COLORS, LINES, axes_or_new, styled
 from tinynet.typing import Array
 
 HALO = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}  # under text on lines
-FEW = 30  # records: each has a mark
-SHY = "\u200b"  # takes no room; a legend leaves out names that begin with "_"
-DECADES = 2  # of losses that ask for a log axis
+FEW = 30  # records: up to so many have a mark each
+SHY = "\u200b"  # takes no room; put before a name that begins with "_", which a legend would leave out
+DECADES = 2  # losses that span more powers of ten have a log axis
 
 
 class Recorded(Protocol):
-    """What is drawn of a run; a `tinynet.History` has it."""
+    """The attributes of a run that are drawn; a `tinynet.History` has them."""
 
     @property
     def steps(self) -> Sequence[int]: ...  # noqa: D102
@@ -36,7 +36,7 @@ class Recorded(Protocol):
 
 
 def _band(ax: Axes, x: Sequence[float], rows: Array, k: int, label: str, *, log: bool = False, mark: str = "") -> None:
-    """Draw the median of the rows that are known at each x and a band over them, in the k-th colour and line style."""
+    """Draw the median and range of the rows that are known at each x, in the k-th colour and line style."""
     low, middle, high = _spread(rows)
     color, mark = COLORS[k % len(COLORS)], "o" if len(x) == 1 else mark
     middle = positive(middle) if log else middle
@@ -46,7 +46,7 @@ def _band(ax: Axes, x: Sequence[float], rows: Array, k: int, label: str, *, log:
 
 
 def _spread(rows: Array) -> tuple[Array, Array, Array]:
-    """Return smallest, median and largest of each column's known values; nan where there is none."""
+    """Return smallest, median and largest of each column's known values; nan if none is known."""
     columns = [column[~np.isnan(column)] for column in np.asarray(rows).T]
     low, middle, high = (
         np.array([f(column) if len(column) else np.nan for column in columns]) for f in (np.min, np.median, np.max)
@@ -59,24 +59,24 @@ def _shown(name: str) -> str:
     return SHY + name if name.startswith("_") else name
 
 
-def _say(ax: Axes, words: str) -> None:
-    """Write on axes that nothing is drawn on them, and why."""
+def _say(ax: Axes, text: str) -> None:
+    """Write in the middle of axes why nothing is drawn on them."""
     style: Any = {"ha": "center", "va": "center", "bbox": HALO, "parse_math": False}
-    ax.text(0.5, 0.5, words, transform=ax.transAxes, **style)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, **style)
 
 
 def _log(ax: Axes, *drawn: Array) -> None:
-    """Make y a log axis if anything of what is drawn has a place on it, else say that nothing has."""
+    """Make y a log axis if anything drawn is above zero, else write that nothing is."""
     if any((np.isfinite(values) & (np.asarray(values) > 0)).any() for values in drawn):
         ax.set_yscale("log")
         return
     _say(ax, "nothing above zero to draw")
-    if ax.get_yscale() != "log":  # as it is if axes beside these, of the same scale, have something to draw
+    if ax.get_yscale() != "log":  # it is, if axes that share this scale have something to draw
         ax.set_yticks([])
 
 
 def _legend(ax: Axes, **style: Any) -> None:
-    """Add a legend, where there is most room, if there is anything to name."""
+    """Add a legend where there is most room, if anything has a label."""
     if ax.get_legend_handles_labels()[0]:
         ax.legend(**{"loc": "best", **style})
 
@@ -101,18 +101,17 @@ def curves(
     measure: Literal["accuracy", "loss"] = "accuracy",
     title: str = "Convergence",
 ) -> Axes:
-    """Draw test accuracy against steps, one line an arm with a band over its runs; a diverged run ends in a cross.
+    """Draw test accuracy against steps: one line per arm, with a band over its runs; a diverged run ends in a cross.
 
     Parameters
     ----------
     arms : mapping of str to sequence of History
-        The runs of each arm. Nothing is drawn at a step at which it was not measured: median and band are of the
-        steps at which every run of the arm was; where runs were measured at other steps too, or stopped earlier,
-        each has a thin line of its own besides.
+        The runs of each arm. Median and band are drawn at the steps at which every run of the arm was measured. If
+        runs were measured at other steps too, or stopped earlier, each also has a thin line of its own.
     ax : Axes, optional
     measure : {"accuracy", "loss"}
-        The loss is that on the validation set, or in training if no run has one of validation; on a log axis if it
-        goes through more than two powers of ten.
+        The loss is the validation loss, or the training loss if no run has a validation loss. It has a log axis if it
+        spans more than two powers of ten.
     title : str
     """
     ax = axes_or_new(ax)
@@ -152,13 +151,12 @@ def curves(
             which = "" if without == len(histories) else f"{without} of {len(histories)} runs have "
             ax.plot([], [], label=_shown(f"{name}: {which}no {measure}"), **style)
     known = {"validation_accuracy": "test accuracy", "validation_loss": "validation loss"}
-    words = known.get(column, "training loss")
-    ax.set(ylabel=words, title=title)
+    ax.set(ylabel=known.get(column, "training loss"), title=title)
     return _over_steps(ax, measure, drawn, [step for runs in arms.values() for h in runs for step in h.steps])
 
 
 def _measured(history: Recorded, column: str) -> dict[int, float]:
-    """Return what was measured of a run, by step; a diverged run's last record has no accuracy."""
+    """Return a column's known values by step; a diverged run's last record has no accuracy."""
     values = getattr(history, column)
     if history.diverged and column == "validation_accuracy":
         values = values[:-1]
@@ -166,7 +164,7 @@ def _measured(history: Recorded, column: str) -> dict[int, float]:
 
 
 def _over_steps(ax: Axes, measure: str, drawn: Sequence[float], steps: Sequence[int]) -> Axes:
-    """Finish axes of a measure over steps: their scales, what to say where nothing is drawn, and the legend."""
+    """Finish axes of a measure over steps: scales, legend, and a sentence if nothing is drawn."""
     ax.set_xlabel("step (one update each)")
     ax.set_xlim(left=0)
     ax.locator_params(axis="x", integer=True)
@@ -198,7 +196,7 @@ def history(
     run : History
     ax : Axes, optional
     measure : {"loss", "accuracy"}
-        The losses are on a log axis if they go through more than two powers of ten.
+        Losses have a log axis if they span more than two powers of ten.
     title : str
     """
     ax = axes_or_new(ax)
@@ -226,7 +224,7 @@ def history(
 def gradient_by_layer(
     arms: Mapping[str, tuple[Sequence[int], Array]], ax: Axes | None = None, *, title: str = ""
 ) -> Axes:
-    """Draw the gradient of each hidden layer's weight on a log axis, one line an arm.
+    """Draw the gradient of each hidden layer's weight on a log axis, one line per arm.
 
     Parameters
     ----------
@@ -265,7 +263,7 @@ def gradient_over_training(
     ax : Axes, optional
     title : str
     diverged_at : int, optional
-        The step at which the run diverged: there a line across says so.
+        The step at which the run diverged, marked by a vertical line.
     """
     ax = axes_or_new(ax)
     layers = gradients.shape[1]
@@ -283,7 +281,7 @@ def gradient_over_training(
 
 
 def _over_training(ax: Axes, diverged_at: int | None) -> None:
-    """Finish a panel over steps: where the run diverged, and a legend above the lines, which may fill all the rest."""
+    """Finish axes over steps: mark where the run diverged, and put a legend above the lines."""
     if diverged_at is not None:
         ax.axvline(diverged_at, color="black", linestyle=":", label=f"diverged at step {diverged_at:,}")
     ax.margins(x=0, y=0.25)
@@ -312,7 +310,7 @@ def percentiles(
     ax : Axes, optional
     title : str
     diverged_at : int, optional
-        The step at which the run diverged: there a line across says so.
+        The step at which the run diverged, marked by a vertical line.
     """
     ax = axes_or_new(ax)
     for values, line, color, label in (
@@ -328,7 +326,7 @@ def percentiles(
 
 
 def positive(values: Array) -> Array:
-    """Return the values with zeros as nan: a log axis has no place for them, and a gap shows where they were."""
+    """Return the values with nan in place of those that are not above zero, so that a log axis has a gap there."""
     return np.where(values > 0, values, np.nan)
 
 
@@ -346,22 +344,22 @@ def lines_with_bands(
     theory: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
     crosses: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
 ) -> Axes:
-    """Draw one line an arm, the median of its runs at each x, with a band over all of them.
+    """Draw one line per arm, the median of its runs at each x, with a band over all of them.
 
     Parameters
     ----------
     arms : mapping of str to (x, array (runs, x))
-        A nan is a run that was not measured there, and is in neither median nor band; a line has a gap where none was.
+        A nan means that a run was not measured at this x: median and band leave it out. If none was, there is a gap.
     ax : Axes, optional
     xlabel, ylabel, title : str
     logx, logy : bool
         For a log axis.
     points : bool
-        Draw points with bars in place of lines with bands: for measurements upon a line of ``theory``.
+        Draw points with bars in place of lines with bands: for measurements beside a line of ``theory``.
     theory : mapping of str to (x, y), optional
         Thin black lines, one style each, without a band.
     crosses : mapping of str to (x, y), optional
-        What is marked with a cross, such as diverged runs; in the colour of the arm whose name it begins with.
+        Points marked by crosses, such as diverged runs, in the colour of the arm whose name the key begins with.
     """
     ax = axes_or_new(ax)
     ax.set_xscale("log" if logx else "linear")
@@ -379,13 +377,8 @@ def lines_with_bands(
             middle = positive(middle) if logy else middle
             note = note.replace("line:", "point:").replace("band:", "bar:")
             style: Any = {"fmt": "os^D"[k % 4], "markersize": 10, "capsize": 6, "color": colors[name]}
-            ax.errorbar(
-                x,
-                middle,
-                [(middle - low).tolist(), (high - middle).tolist()],
-                label=_shown(f"{name} ({note})"),
-                **style,
-            )
+            bars = [(middle - low).tolist(), (high - middle).tolist()]
+            ax.errorbar(x, middle, bars, label=_shown(f"{name} ({note})"), **style)
         else:
             _band(ax, x, rows, k, f"{name} ({note})", log=logy, mark="o")
     for label, (x, y) in (crosses or {}).items():
@@ -408,13 +401,13 @@ def dots(
     title: str = "",
     percent: bool = False,
 ) -> Axes:
-    """Draw a dot for every run and a bar at their median, one column an arm, in one colour for each kind.
+    """Draw a dot per run and a bar at the median: one column per arm, one colour per kind.
 
     Parameters
     ----------
     groups : mapping of str to mapping of str to sequence of float
-        Kind (such as train and test), then arm: one value a run. One that is not finite, as of a run that diverged,
-        is a cross at the bottom.
+        By kind (such as train and test), then by arm: one value per run. A value that is not finite, such as that of
+        a diverged run, is a cross at the bottom.
     ax : Axes, optional
     ylabel, xlabel, title : str
     percent : bool
@@ -450,12 +443,12 @@ def dots(
 
 @styled()
 def histograms(edges: Sequence[float], counts: Array, ax: Axes | None = None, *, xlabel: str, title: str = "") -> Axes:
-    """Draw the histogram of each layer's values above one another, the layer next to the data at the bottom.
+    """Draw the histograms of the layers above one another, the layer next to the data at the bottom.
 
     Parameters
     ----------
     edges : sequence of float
-        Of the bins, one more than there are.
+        Edges of the bins, one more than there are bins.
     counts : ndarray (layers, bins)
         Every histogram is scaled to its own highest bin, so that a narrow one does not hide the others.
     ax : Axes, optional
@@ -487,7 +480,7 @@ def heat_map(
     title: str = "",
     colorbar: str = "",
 ) -> Axes:
-    """Draw shares between 0 and 1 as colours over two settings, one cell each; a cross where there is no number.
+    """Draw shares between 0 and 1 over two settings, as the colours of cells; a cross marks a cell without a number.
 
     Parameters
     ----------
@@ -497,7 +490,7 @@ def heat_map(
     ax : Axes, optional
     xlabel, ylabel, title : str
     colorbar : str
-        What the colours are; without it there is no colour bar.
+        Label of the colour bar; if empty, there is none.
     """
     ax = axes_or_new(ax)
     mesh = ax.pcolormesh(np.ma.masked_invalid(values), vmin=0, vmax=1, cmap="cividis", rasterized=True)

@@ -1,4 +1,4 @@
-"""A layer graph, drawn."""
+"""The drawing of a layer graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Row = tuple[str, str, tuple[str, ...], int, int]  # of `Network.describe`
 
 @styled()
 def draw_graph(rows: Sequence[Row], ax: Axes | None = None) -> Axes:
-    """Draw a layer graph: the data at the top, an arrow for what is read, kind and number of outputs in each box.
+    """Draw a layer graph: the data at the top, kind and number of outputs in each box, an arrow for each input.
 
     Parameters
     ----------
@@ -26,16 +26,9 @@ def draw_graph(rows: Sequence[Row], ax: Axes | None = None) -> Axes:
     for name, settings, reads, outputs, _ in rows:
         x, y = place[name]
         kind = settings.split("(")[0]
-        ax.text(
-            x,
-            y,
-            f"input: {outputs}" if name == "input" else f"{kind} {name.split('_')[-1]}: {outputs}",
-            ha="center",
-            va="center",
-            fontsize=12,
-            parse_math=False,
-            bbox={"boxstyle": "round,pad=0.4", "facecolor": _fill(kind), "edgecolor": "black"},
-        )
+        text = f"input: {outputs}" if name == "input" else f"{kind} {name.split('_')[-1]}: {outputs}"
+        box = {"boxstyle": "round,pad=0.4", "facecolor": _fill(kind), "edgecolor": "black"}
+        ax.text(x, y, text, ha="center", va="center", fontsize=12, parse_math=False, bbox=box)
         for read in reads:
             start, end, bend = _arrow(place[read], place[name])
             style = {"arrowstyle": "-|>", "shrinkA": 0, "shrinkB": 0, "connectionstyle": f"arc3,rad={bend}"}
@@ -57,17 +50,17 @@ def _inches(breadth: int, depth: int) -> tuple[float, float]:
 
 
 def _places(rows: Sequence[Row]) -> tuple[dict[str, tuple[int, int]], int, int]:
-    """Return where each node stands, and how many columns and levels there are: a node is below all it reads."""
+    """Return each node's place, and the number of columns and levels; a node is below all that it reads."""
     level: dict[str, int] = {}
     for name, _, reads, _, _ in rows:
         level[name] = max((level[r] + 1 for r in reads), default=0)
-    across = _columns(rows, level)
+    across = _column_of_each(rows, level)
     place = {name: (across[name], -level[name]) for name in level}
     return place, max(across.values()) + 1, max(level.values()) + 1
 
 
 def _arrow(source: tuple[int, int], target: tuple[int, int]) -> tuple[tuple[float, float], tuple[float, float], float]:
-    """Return start, end and bend of an arrow between two boxes: down, or into the side past what stands between."""
+    """Return start, end and bend of an arrow between two boxes: straight down, or round others into the side."""
     (from_x, from_y), (x, y) = source, target
     if from_y - y == 1:
         return (from_x, from_y - 0.23), (x, y + 0.25), 0.0
@@ -76,8 +69,8 @@ def _arrow(source: tuple[int, int], target: tuple[int, int]) -> tuple[tuple[floa
     return (from_x, from_y - 0.23), (x + (0.2 if from_x > x else -0.2), y), 0.0
 
 
-def _columns(rows: Sequence[Row], level: Mapping[str, int]) -> dict[str, int]:
-    """Return where each node stands from left to right: below the first it reads, or right of that if it is taken."""
+def _column_of_each(rows: Sequence[Row], level: Mapping[str, int]) -> dict[str, int]:
+    """Return each node's column: that of the first node it reads, or the next one to the right that is free."""
     column: dict[str, int] = {}
     taken: set[tuple[int, int]] = set()
     for name, _, reads, _, _ in rows:

@@ -1,7 +1,7 @@
 """What a notebook shows of a network, a run and an experiment: HTML without scripts, and pictures.
 
-Nothing is loaded from elsewhere. Text takes the notebook's own colours; a picture brings its white page with it, so
-that both can be read in the dark.
+Nothing is loaded from elsewhere. Text has the notebook's own colours and pictures have a white page, so that both can
+be read in a dark theme.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from tinynet.plots.charts import Recorded
     from tinynet.plots.graph import Row
 
-DRAWN = 20  # layers: a network of more is a table only, folded
-SHOWN, SHARP = 72, 2  # dots an inch of a picture on the page, and dots in the file for each of them
+DRAWN = 20  # layers: a larger network is not drawn, and its table is folded
+SHOWN, SHARP = 72, 2  # dots per inch of a picture on the page, and dots in the file for each of them
 CELL = "text-align:left;vertical-align:top;padding:0.2em 0.8em"
 NUMBER = CELL.replace("left", "right")
 
@@ -36,7 +36,7 @@ def network_html(kind: str, rows: Sequence[Row], dtype: str) -> str:
     dtype : str
     """
     layers, total = len(rows) - 1, f"{sum(row[-1] for row in rows):,}"
-    words = (
+    summary = (
         f"<b>{html.escape(kind)}</b>, {layers} layer{'s' * (layers != 1)}: "
         f"{rows[0][3]:,} inputs, {rows[-1][3]:,} outputs, {total} parameters, {html.escape(dtype)}"
     )
@@ -52,7 +52,7 @@ def network_html(kind: str, rows: Sequence[Row], dtype: str) -> str:
         parts.append(_picture(figure, "the layers, from the data at the top to the output"))
     inside = "".join(f"<div>{part}</div>" for part in parts)
     return (
-        f"<details{' open' * (layers <= DRAWN)}><summary>{words}</summary>"
+        f"<details{' open' * (layers <= DRAWN)}><summary>{summary}</summary>"
         f'<div style="display:flex;flex-wrap:wrap;gap:2em;align-items:flex-start">{inside}</div></details>'
     )
 
@@ -87,10 +87,10 @@ def png(figure: Figure) -> tuple[bytes, dict[str, int]]:
     return file.getvalue(), {"width": round(width), "height": round(height)}
 
 
-def _picture(figure: Figure, words: str) -> str:
+def _picture(figure: Figure, text: str) -> str:
     data, size = png(figure)
     return (
-        f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" alt="{html.escape(words)}" '
+        f'<img src="data:image/png;base64,{base64.b64encode(data).decode()}" alt="{html.escape(text)}" '
         f'width="{size["width"]}" style="max-width:100%;height:auto">'
     )
 

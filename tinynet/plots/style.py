@@ -1,4 +1,4 @@
-"""How plots look: the same in a file, in a notebook and whatever the user's own settings are.
+"""How plots look: the same in a file and in a notebook, whatever the user's own settings are.
 
 Colours are from Okabe and Ito's set, which the colour-blind can tell apart (M. Okabe and K. Ito, Color Universal
 Design, 2008); line styles and marks differ too, so that a plot survives a grey print. The user's rcParams are neither
@@ -37,14 +37,14 @@ SIZE = (10.0, 6.0)
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Give matplotlib its own defaults and then `STYLE`, in a block or a decorated function."""
+    """Set matplotlib's defaults and `STYLE` in a block or a decorated function."""
     interactive = matplotlib.is_interactive()
     try:
         with matplotlib.style.context(["default", STYLE]):
             yield
             interactive = matplotlib.is_interactive()  # a notebook's backend, loaded with the first figure, sets it
     finally:
-        matplotlib.interactive(interactive)  # the context takes it back; figures would wait for plt.show()
+        matplotlib.interactive(interactive)  # the context has reset it, and figures would wait for plt.show()
 
 
 def figure(columns: int = 1, *, one_scale: bool = True) -> tuple[Figure, list[Axes]]:
@@ -60,7 +60,7 @@ def figure(columns: int = 1, *, one_scale: bool = True) -> tuple[Figure, list[Ax
     Returns
     -------
     figure : Figure
-        10 x 6 inches, 7 x 6 a column if there are several.
+        10 x 6 inches, or 7 x 6 per column if there are several.
     axes : list of Axes
     """
     with styled():
@@ -76,8 +76,7 @@ def save(fig: Figure, path: str | Path) -> list[Path]:
     ----------
     fig : Figure
     path : path
-        Of both files, but for the endings ``.png`` and ``.svg``, which are added: ``lr0.1`` gives ``lr0.1.png`` and
-        ``lr0.1.svg``. A name that has one of them already keeps it, and the other file has the other.
+        ``lr0.1`` gives ``lr0.1.png`` and ``lr0.1.svg``, and so do these two names themselves.
 
     Returns
     -------
