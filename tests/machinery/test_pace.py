@@ -48,6 +48,17 @@ def test_one_slow_step_among_fast_ones_does_not_send_it_back_to_one_thread():
     assert mean_time(20_000, lambda step: 2.0 if rng.random() < 0.04 else 0.55) < 0.72  # 0.61, if it never went back
 
 
+@pytest.mark.parametrize("first", [1.9, 3.0])
+def test_threads_that_have_to_wake_up_first_are_not_judged_by_that(first):
+    one, woken, total = Pace(lambda: True), 0, 0.0
+    for _ in range(5000):
+        woken = woken + 1 if one.all else 0
+        seconds = (first if 0 < woken <= 2 else 0.7) if one.all else ONE
+        one.learn(seconds)
+        total += seconds
+    assert total / 5000 < 0.75
+
+
 def test_it_changes_its_mind_when_the_machine_gets_busy_and_when_it_gets_idle():
     def busy(step):
         return 20.0 if 5000 <= step < 10_000 else 0.55
@@ -86,17 +97,19 @@ def test_what_is_said_to_give_the_same_bits_does_so_for_other_numbers(m, k, n, d
 
 
 @needs_threads
-@pytest.mark.skipif(
-    blas.library() is None or blas.library().kernels not in blas.AVX512_KERNELS, reason="other kernels"
-)
+@pytest.mark.skipif(blas.library() is None or blas.library().kernels not in blas.BLOCKS, reason="other kernels")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("terms", [321, 500, 784, 1000, 1500])
-def test_a_product_with_a_large_weight_is_cut_so_that_threads_do_not_change_its_bits(terms, dtype):
-    rng = np.random.default_rng(0)
+@pytest.mark.parametrize("terms", [300, 449, 500, 784, 895, 1000, 1500, 3000])
+def test_a_large_product_is_cut_as_on_one_thread_and_so_has_the_same_bits_on_all(terms, dtype):
+    rng, found = np.random.default_rng(0), blas.library()
     a, b = (rng.normal(size=shape).astype(dtype) for shape in ((64, terms), (terms, 1024)))
-    parts = list(blas.parts(a, b, np.empty((64, 1024), dtype)))
-    assert len(parts) > 1
+    whole, cut = (np.empty((64, 1024), dtype) for _ in range(2))
+    parts = list(blas.parts(a, b, cut))
+    assert sum(part.shape[1] for part, *_ in parts) == terms
     assert all(blas.same_bits(dtype, *blas.gemm_arguments(*part)[1:6]) for part in parts)
+    found.on(1, lambda: found.gemm[dtype](*blas.gemm_arguments(a, b, whole)))
+    blas.matmul(a, b, cut)
+    np.testing.assert_array_equal(cut, whole)
 
 
 @needs_threads

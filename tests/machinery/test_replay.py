@@ -68,7 +68,6 @@ def test_all_that_reads_the_source_reads_the_new_one():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_product_in_parts_reads_the_new_source_in_each(dtype):
     source, weight, out = rows(0, (8, 784), dtype), rows(1, (784, 1024), dtype), np.empty((8, 1024), dtype)
-    assert len(list(blas.parts(source, weight, out))) > 1
     replayed = Replayer([noted(blas.matmul, source, weight, out)], source)
     for x in (source, rows(2, (8, 784), dtype)):
         expected = np.empty_like(out)

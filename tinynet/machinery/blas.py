@@ -33,10 +33,8 @@ from tinynet.typing import Array
 
 SMALL = 2**22
 """Multiplications (batch x inputs x units) up to which a product is left to one thread."""
-WIDE = 2**18
-"""Numbers in the second factor (inputs x units) up to which a large product is not cut into `parts`."""
-WHOLE = {"float32": 320, "float64": 256}
-"""Terms of a sum that OpenBLAS's kernels for AVX-512 add up in one go, and more."""
+BLOCKS = {"SkylakeX": {"float32": 448, "float64": 384}}
+"""Terms of a sum that OpenBLAS adds up in one go, by kernel set; it cuts longer sums into such blocks."""
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 EXTRA = "scipy_openblas32"  # what the extra tinynet-lab[blas] installs
 # OpenBLAS's kernel sets by the instructions they need; all wheels have the first of each
@@ -103,18 +101,21 @@ def matmul(a: Array, b: Array, out: Array) -> None:
 
 
 def parts(a: Array, b: Array, out: Array) -> Iterator[tuple[Array, Array, Array, float]]:
-    """Yield the arguments of the calls of `multiply` that together write ``out = a b``.
+    """Yield the arguments of `multiply`, one call after the other, that write ``out = a b``.
 
-    OpenBLAS cuts a long sum into parts that fit a cache. The parts, and with them the last digits, depend on the
-    number of threads. If `b` is large, such a sum is cut here, into parts that kernels for AVX-512 leave whole. Other
-    kernels still give other bits on several threads than on one; `same_bits` then keeps the product on one.
+    OpenBLAS cuts a sum that is longer than a block, and in other places on one thread than on several, which changes
+    the last digits. So a large product is cut here, where OpenBLAS cuts it on one thread, if its kernels are of those
+    that then give the same bits on any number of threads.
     """
-    inputs, longest = a.shape[1], WHOLE[out.dtype.name]
-    number = math.ceil(inputs / longest) if b.size > WIDE and is_large(a, out) and library() else 1
-    length = 16 * math.ceil(inputs / number / 16)  # its kernels multiply 16 at a time, or a divisor of it
-    for start in range(0, max(1, inputs), max(1, length)):
+    found, inputs, start = library(), int(a.shape[1]), 0
+    blocks = BLOCKS.get(found.kernels, {}) if found is not None and is_large(a, out) else {}
+    block = blocks.get(out.dtype.name, inputs)
+    while start == 0 or start < inputs:
+        left = inputs - start
+        length = left if left <= block else block if left >= 2 * block else 16 * math.ceil(left // 2 / 16)
         terms = slice(start, start + length)
         yield a[:, terms], b[terms], out, float(start > 0)
+        start += max(1, length)
 
 
 def multiply(a: Array, b: Array, out: Array, beta: float = 0.0) -> None:

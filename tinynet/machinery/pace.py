@@ -10,6 +10,7 @@ T = TypeVar("T")
 
 FIRST, MOST = 16, 4096  # how many times one thread does it before all are tried: at first, and at most
 LESS = 0.95  # the share of one thread's time up to which all threads stay
+WAKING, MUCH = 2, 4  # the first times on all, when some sleep, count only if one takes so many times as long
 
 
 @dataclass
@@ -43,6 +44,7 @@ class Pace:
     saved: float = 0.0
     wait: int = FIRST
     left: int = FIRST
+    waking: int = WAKING
 
     def timed(self, work: Callable[[], T]) -> T:
         """Do the work, which heeds ``all``, and learn from how long it took."""
@@ -57,11 +59,14 @@ class Pace:
             self.one = min(seconds, 1.01 * self.one)  # rises slowly, since a warm machine may stay slower
             self.left -= 1
             if self.left <= 0:
-                self.left, self.recent, self.saved = MOST, math.inf, 0.0
+                self.left, self.recent, self.saved, self.waking = MOST, math.inf, 0.0, WAKING
                 self.all = self.allowed()
             return
-        self.recent = seconds if math.isinf(self.recent) else self.recent + (seconds - self.recent) / 4
         self.saved += self.one - seconds
+        if self.waking and seconds < MUCH * self.one:
+            self.waking -= 1
+            return
+        self.recent = seconds if math.isinf(self.recent) else self.recent + (seconds - self.recent) / 4
         if self.recent > LESS * self.one:
             self.wait = max(FIRST, self.wait // 2) if self.saved > 0 else min(4 * self.wait, MOST)
             self.all, self.left = False, self.wait
