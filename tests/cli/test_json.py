@@ -16,7 +16,8 @@ from tests.experiments.test_suite import toy  # noqa: F401  one small experiment
 from tinynet import cli
 from tinynet.cli import diagnosis, parser
 from tinynet.cli.output import aligned
-from tinynet.experiments import compare, results, runs
+from tinynet.experiments import compare
+from tinynet.experiments.experiment import Finding
 from tinynet.experiments.runs import RunSettings
 
 SMALL = ["--depth", "2", "--width", "8", "--batch-size", "20"]
@@ -51,19 +52,20 @@ def test_every_command_that_prints_results_has_it() -> None:
 
 
 @pytest.fixture
-def compared(idx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> compare.Comparison:
+def compared(idx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Finding:
     """Two whole pairs of runs, and one whose plain run diverged: what the command finds, whatever it asks."""
     base = RunSettings(depth=2, width=8, batch_size=20, steps=60, record_every=10, lr=0.3, data=str(idx_folder))
     settings = compare.arms(base, "batch", 3)
     settings[4] = dataclasses.replace(settings[4], lr=1e20, activation="relu")
-    made = compare.Comparison([runs.run(s) for s in settings])
+    experiment = dataclasses.replace(compare.experiment(base, "batch", 3), runs=lambda quick: settings)
+    made = experiment.finding({s: s.run() for s in settings})
     monkeypatch.setattr(compare, "compare", lambda *arguments: made)
-    monkeypatch.setattr(results, "write", lambda *arguments: None)  # which takes seconds, and is tested elsewhere
+    monkeypatch.setattr(compare, "write", lambda *arguments: None)  # which takes seconds, and is tested elsewhere
     return made
 
 
 def test_compare_prints_the_table_the_verdict_and_the_runs_they_come_from(
-    compared: compare.Comparison, idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    compared: Finding, idx_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["compare", "--data", str(idx_folder), "--out", str(tmp_path)]
     got = document(capsys, *command)
@@ -82,7 +84,7 @@ def test_compare_prints_the_table_the_verdict_and_the_runs_they_come_from(
     assert (diverged["arm"], diverged["seed"], diverged["test_accuracy"]) == ("plain", 2, "nan")
     assert not math.isfinite(float(diverged["train_loss"]))
     assert got["folder"] == str(tmp_path)
-    assert [float(d) for d in got["differences"]] == compared.differences()
+    assert [float(d) for d in got["differences"]] == compare.differences(compared.results)
     assert got["differences"][2] == "inf", "worse than any, and no number of points"
 
 

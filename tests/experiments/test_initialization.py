@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tinynet.experiments import initialization
+from tinynet.experiments.arms import accuracy
 from tinynet.experiments.initialization import EXPERIMENT, ActivationSettings, width
 from tinynet.experiments.runs import RunSettings
 from tinynet.experiments.sweep import execute
@@ -162,7 +163,7 @@ def test_diverged_runs_are_drawn() -> None:
 
 
 def test_histograms_count_every_unit_on_every_example() -> None:
-    settings = ActivationSettings(depth=2, width=7, examples=50, scale=0.1)
+    settings = ActivationSettings(depth=2, width=7, batch_size=50, scale=0.1)
     result = settings.run()
     assert [sum(counts) for counts in result["counts"]] == [350, 350]
     assert len(result["edges"]) == settings.bins + 1
@@ -173,7 +174,7 @@ def test_the_scale_moves_the_activations_without_batch_norm_only() -> None:
         last: list[int] = execute(settings)["counts"][-1]
         return (last[0] + last[-1]) / sum(last)
 
-    small, large = (ActivationSettings(depth=3, examples=200, scale=scale) for scale in (0.01, 1.0))
+    small, large = (ActivationSettings(depth=3, batch_size=200, scale=scale) for scale in (0.01, 1.0))
     assert saturated(small) == 0
     assert saturated(large) > 0.5
     normalized = [saturated(dataclasses.replace(s, norm="batch")) for s in (small, large)]
@@ -186,6 +187,6 @@ def test_a_tiny_real_run_trains_at_a_scale_that_is_too_small_with_batch_norm_onl
     few = [
         s for s in EXPERIMENT.runs(True) if isinstance(s, RunSettings) and s.init == "normal(0.0224)" and not s.seed
     ]
-    plain, normalized = (initialization.accuracy(execute(s)) for s in few)
+    plain, normalized = (accuracy(execute(s)) for s in few)
     assert plain < 0.2
     assert normalized > 0.8

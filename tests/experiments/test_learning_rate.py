@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tinynet.experiments import learning_rate
-from tinynet.experiments.learning_rate import EXPERIMENT, LargestRate, accuracy, best_rate, ratios, steps_text
+from tinynet.experiments.arms import accuracy
+from tinynet.experiments.learning_rate import EXPERIMENT, LargestRate, best_rate, ratios, steps_text
 from tinynet.experiments.runs import RunSettings
 
 CURVE = RunSettings(depth=5, activation="relu", init="he_normal", steps=300, probed=False)

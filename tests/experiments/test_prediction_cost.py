@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tinynet.experiments import prediction_cost
-from tinynet.experiments.experiment import Results
+from tinynet.experiments.arms import Results
 from tinynet.experiments.prediction_cost import EXPERIMENT, NETWORKS, PredictionSettings
 
 

@@ -8,6 +8,7 @@ import pytest
 
 import tinynet as tn
 from tinynet.experiments import replication
+from tinynet.experiments.arms import ARMS
 from tinynet.experiments.replication import PUBLISHED, ReplicationSettings
 from tinynet.experiments.runs import load_data
 
@@ -16,7 +17,7 @@ def as_published() -> dict[ReplicationSettings, dict[str, Any]]:
     """Return made-up runs that all end exactly where the notebook's did."""
     results = {}
     for s in replication.runs():
-        accuracy = PUBLISHED[s.activation, s.lr][list(replication.ARMS).index(s.norm)][0]
+        accuracy = PUBLISHED[s.activation, s.lr][list(ARMS.values()).index(s.norm)][0]
         results[s] = {"accuracy": accuracy, "diverged": accuracy == replication.DIVERGED}
     return results
 

@@ -12,10 +12,13 @@ import pytest
 
 import tinynet as tn
 from tinynet.experiments import runner, runs
+from tinynet.experiments.compare import interrupted
 from tinynet.experiments.dissection import DissectionSettings
 from tinynet.experiments.figure_1 import Figure1Settings
-from tinynet.experiments.gradients import GradientSettings
+from tinynet.experiments.gradients import GradientSettings, MeanFieldSettings
+from tinynet.experiments.initialization import ActivationSettings
 from tinynet.experiments.learning_rate import LargestRate
+from tinynet.experiments.prediction_cost import PredictionSettings
 from tinynet.experiments.regularization import FitSettings
 from tinynet.experiments.replication import ReplicationSettings
 from tinynet.experiments.runs import RunSettings
@@ -26,20 +29,20 @@ def settings(idx_folder: Path) -> RunSettings:
     return RunSettings(depth=2, width=8, steps=40, batch_size=20, record_every=10, data=str(idx_folder), norm="batch")
 
 
-def numbers(result: runs.RunResult) -> str:
-    return json.dumps([dataclasses.asdict(result.history), result.probe.values])
+def numbers(result: dict[str, Any]) -> str:
+    return json.dumps(result)
 
 
 def test_a_run_is_a_function_of_its_settings(settings: RunSettings) -> None:
-    assert numbers(runs.run(settings)) == numbers(runs.run(settings))
-    assert numbers(runs.run(settings)) != numbers(runs.run(dataclasses.replace(settings, seed=1)))
+    assert numbers(settings.run()) == numbers(settings.run())
+    assert numbers(settings.run()) != numbers(dataclasses.replace(settings, seed=1).run())
 
 
 def test_a_run_records_the_test_set_on_schedule(settings: RunSettings) -> None:
-    result = runs.run(settings)
-    assert result.history.steps == [10, 20, 30, 40]
-    assert result.probe.steps == [0, 10, 20, 30]
-    assert not result.interrupted
+    result = settings.run()
+    assert result["steps"] == [10, 20, 30, 40]
+    assert result["probe"]["steps"] == [0, 10, 20, 30]
+    assert "probe" not in dataclasses.replace(settings, probed=False).run()
 
 
 def test_both_arms_start_from_the_same_weights(settings: RunSettings) -> None:
@@ -54,19 +57,19 @@ def test_both_arms_start_from_the_same_weights(settings: RunSettings) -> None:
 def test_worker_processes_give_the_numbers_of_this_process(settings: RunSettings) -> None:
     several = [dataclasses.replace(settings, seed=seed) for seed in range(3)]
     results = runner.run_all(several, jobs=2, description="test")
-    assert [r.settings for r in results] == several
-    assert [numbers(r) for r in results] == [numbers(runs.run(s)) for s in several]
+    assert list(results) == several
+    assert {s: numbers(r) for s, r in results.items()} == {s: numbers(s.run()) for s in several}
 
 
 @pytest.mark.slow
 def test_ctrl_c_returns_what_was_recorded(settings: RunSettings) -> None:
-    runs.run(settings)  # compiles the kernels
-    endless = dataclasses.replace(settings, steps=10_000_000, record_every=1)
+    settings.run()  # compiles the kernels
+    endless = [dataclasses.replace(settings, steps=10_000_000, record_every=1, seed=seed) for seed in range(4)]
     timer = threading.Timer(6.0, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
-    results = runner.run_all([endless] * 4, jobs=2, description="test")
-    assert len(results) == 2, "the other two had not begun"
-    assert all(r.interrupted and r.history.steps for r in results)
+    results = runner.run_all(endless, jobs=2, description="test")
+    assert list(results) == endless[:2], "the other two had not begun"
+    assert all(interrupted(s, r) and r["steps"] for s, r in results.items())
 
 
 @pytest.mark.parametrize(
@@ -101,8 +104,7 @@ def test_settings_that_cannot_train_are_refused_as_they_are_made(
 
 
 def test_batches_of_one_are_fine_without_batch_normalization(settings: RunSettings) -> None:
-    history = runs.run(dataclasses.replace(settings, norm=None, batch_size=1, steps=3)).history
-    assert history.steps == [3]
+    assert dataclasses.replace(settings, norm=None, batch_size=1, steps=3).run()["steps"] == [3]
 
 
 def test_settings_of_other_kinds_are_checked_too() -> None:
@@ -113,6 +115,9 @@ def test_settings_of_other_kinds_are_checked_too() -> None:
         (lambda: GradientSettings(depth=2, activation="relu", init="he"), "unknown initializer 'he'"),
         (lambda: DissectionSettings(variant="mean"), "unknown variant 'mean'"),
         (lambda: FitSettings(norm="batch", batch_size=1), "at least 2 with batch normalization"),
+        (lambda: ActivationSettings(width=0), "width must be"),
+        (lambda: MeanFieldSettings(activation="relu", batch_size=0), "batch_size must be"),
+        (lambda: PredictionSettings(seed=-1), "seed must be"),
     ):
         with pytest.raises(tn.InputError, match=message):
             make()

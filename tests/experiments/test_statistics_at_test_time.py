@@ -7,7 +7,7 @@ import pytest
 
 import tinynet as tn
 from tinynet.experiments import statistics_at_test_time
-from tinynet.experiments.experiment import Results
+from tinynet.experiments.arms import Results
 from tinynet.experiments.statistics_at_test_time import (
     ACTIVATIONS,
     EXPERIMENT,

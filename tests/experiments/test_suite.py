@@ -8,7 +8,7 @@ import pytest
 import tinynet as tn
 from tinynet import cli, plots
 from tinynet.experiments import lab, suite
-from tinynet.experiments.experiment import QUICK, Experiment, Verdict, accuracy, by_step, counted, decide, interval
+from tinynet.experiments.experiment import QUICK, Experiment, Verdict
 from tinynet.experiments.runs import RunSettings
 
 
@@ -118,23 +118,11 @@ def test_a_failed_run_is_said_and_the_others_are_kept(
     assert "the training set has 1 example, batch normalization needs 2" in printed.err
 
 
-def test_an_interval_is_median_and_range() -> None:
-    assert interval([3.0, 1.0, 2.0]) == "2 (range 1 to 3 over 3 seeds)"
-    assert interval([0.5], "{:.0%}") == "50%"
-    assert interval([]) == "no run"
-
-
 def test_the_headline_of_a_verdict_is_its_first_sentence() -> None:
     assert (
         Verdict("holds", "It is 0.5 (range 0.4 to 0.6). And more. And 3.").headline == "It is 0.5 (range 0.4 to 0.6)."
     )
     assert Verdict("holds", "It is 0.5.").headline == "It is 0.5."
-
-
-def test_a_decision_needs_three_seeds_that_agree() -> None:
-    assert decide([True] * 3) == "holds"
-    assert decide([False] * 3) == "does not hold"
-    assert decide([True, True, False]) == decide([True, True]) == decide([]) == "not shown"
 
 
 def test_the_lab_has_every_cell_and_both_arms() -> None:
@@ -208,28 +196,3 @@ def test_a_finding_of_the_quick_form_says_so_in_a_notebook_too(toy: Experiment) 
     assert QUICK in quick._repr_html_()
     assert repr(quick) == "A toy (quick form): holds"
     assert QUICK not in f"{full}{full._repr_html_()}"
-
-
-# -- runs that diverged -----------------------------------------------------------------------------------------
-
-
-def test_an_interval_counts_the_runs_that_diverged_and_has_no_number_of_them() -> None:
-    nan = float("nan")
-    assert interval([3.0, nan, 1.0]) == "2 (range 1 to 3 over 2 seeds; 1 diverged)"
-    assert interval([nan, 3.0]) == "3 (1 diverged)"
-    assert interval([nan, nan]) == "none (2 diverged)"
-
-
-def test_a_diverged_run_has_no_accuracy_and_counts_as_0_for_a_rule_alone() -> None:
-    lost = {"diverged": True, "validation_accuracy": [0.9, 0.098]}
-    assert str(accuracy(lost)) == "nan"
-    assert counted(accuracy(lost)) == 0
-    assert counted(accuracy({"diverged": False, "validation_accuracy": [0.1, 0.9]})) == 0.9
-
-
-def test_runs_are_put_side_by_side_by_their_own_steps() -> None:
-    steps, rows = by_step([([0, 10, 20], [1.0, 2.0, 3.0]), ([0, 7], [4.0, 5.0])])
-    nan = float("nan")
-    assert steps == [0, 7, 10, 20]
-    assert str(rows) == str([[1.0, nan, 2.0, 3.0], [4.0, 5.0, nan, nan]])
-    assert by_step([]) == ([], [])

@@ -17,7 +17,8 @@ import tinynet as tn
 from tests.jupyter import Messages, kernel
 from tinynet import experiments, plots
 from tinynet.experiments import suite, sweep
-from tinynet.experiments.experiment import Experiment, Finding, Results, Verdict
+from tinynet.experiments.arms import Results
+from tinynet.experiments.experiment import Experiment, Finding, Verdict
 from tinynet.experiments.sweep import run_sweep
 from tinynet.plots import notebook
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from tinynet.cli.interrupts import INTERRUPTED
 from tinynet.cli.output import aligned, filled, print_json
 
 if TYPE_CHECKING:
-    from tinynet.experiments.compare import Comparison
+    from tinynet.experiments.experiment import Finding
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,45 +42,47 @@ def _compare(args: argparse.Namespace) -> int:
     # of 500 steps half the time would be 50 tests on MNIST's 10,000 examples
     base = settings(args, 500, records=20) if args.quick else settings(args, args.steps or 5000)
     files.writable_folder(args.out)
-    from tinynet.experiments import compare, results  # with matplotlib: only now, when the arguments are right
+    from tinynet.experiments import compare  # with matplotlib: only now, when the arguments are right
 
     asked = compare.identity(base, args.norm, args.seeds)
-    out = files.writable_folder(results.place(args.out, asked))
+    out = files.writable_folder(compare.place(args.out, asked))
     if out != args.out:
         print(f"{args.out} has other results, which stay; those of this comparison go to {out}", file=sys.stderr)
     jobs = args.jobs or runner.available_cores()
     args.stopping.work()
-    comparison = compare.compare(base, args.norm, args.seeds, min(jobs, 2 * args.seeds))
-    if not comparison.results:
+    finding = compare.compare(base, args.norm, args.seeds, min(jobs, 2 * args.seeds))
+    if not finding.results:
         raise KeyboardInterrupt
     if args.json:  # what is found is printed before it is written: the disk may be full
-        print_json({"command": args.command_line, **_document(comparison), "folder": str(out)})
+        print_json({"command": args.command_line, **_document(finding), "folder": str(out)})
     else:
-        print(f"{aligned(comparison.table())}\n\n{filled(comparison.verdict())}\n")
-    results.write(comparison, out, args.command_line, asked)
+        print(f"{aligned(finding.table)}\n\n{filled(str(finding.verdict))}\n")
+    compare.write(finding, out, args.command_line, asked)
     if not args.json:
         print(f"Plots and data: {out / 'report.html'}")
-    return INTERRUPTED if any(r.interrupted for r in comparison.results) else 0
+    return INTERRUPTED if any(compare.interrupted(s, run) for s, run in finding.results.items()) else 0
 
 
-def _document(comparison: Comparison) -> dict[str, Any]:
+def _document(finding: Finding) -> dict[str, Any]:
     """Return the table and verdict, and the figures they were computed from."""
-    document = comparison.as_json()
+    from tinynet.experiments import compare
+    from tinynet.experiments.arms import accuracy
+
+    document = compare.as_json(finding)
     runs = [
         {
             "arm": made["arm"],
-            "seed": run.settings.seed,
-            "steps": run.history.steps[-1],
-            "train_loss": run.history.final("train_loss"),
-            "test_loss": run.history.final("validation_loss"),
-            "test_accuracy": run.history.final("validation_accuracy"),
-            "diverged": run.history.diverged,
-            "interrupted": run.interrupted,
+            "seed": settings.seed,
+            "steps": run["steps"][-1],
+            "train_loss": run["train_loss"][-1],
+            "test_loss": run["validation_loss"][-1],
+            "test_accuracy": accuracy(run),
+            "diverged": run["diverged"],
+            "interrupted": made["interrupted"],
         }
-        for made, run in zip(document["runs"], comparison.results, strict=True)
+        for made, (settings, run) in zip(document["runs"], finding.results.items(), strict=True)
     ]
-    outcome, _, sentence = document["verdict"].partition(": ")  # as an experiment's verdict
-    return {**document, "verdict": {"outcome": outcome.lower(), "sentence": sentence}, "runs": runs}
+    return {**document, "verdict": dataclasses.asdict(finding.verdict), "runs": runs}
 
 
 COMMAND = Command(

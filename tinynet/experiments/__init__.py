@@ -39,8 +39,9 @@ def run(name: str, *, quick: bool = False, out: str | Path = "tinynet-results", 
     from tinynet.experiments.sweep import run_sweep
 
     (experiment,) = suite.find([name])
-    wanted = experiment.runs(quick)
-    sweep = run_sweep(wanted, store=Path(out) / "runs", jobs=jobs or available_cores(), description=name)
+    sweep = run_sweep(
+        experiment.runs(quick), store=Path(out) / "runs", jobs=jobs or available_cores(), description=name
+    )
     for line in suite.unfinished(sweep):
         print(f"failed: {line}", file=sys.stderr)
-    return experiment.finding({s: sweep.results[s] for s in wanted if s in sweep.results}, quick=quick)
+    return experiment.finding(sweep.results, quick=quick)

@@ -1,34 +1,45 @@
-"""The main job: one network with and without normalization, paired seed by seed."""
+"""The main job: one network with and without normalization, as an experiment whose settings a user chooses."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import math
+import re
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinynet import plots
+from tinynet import files, plots
+from tinynet.experiments import page
+from tinynet.experiments.arms import (
+    NAMES,
+    Result,
+    Results,
+    accuracy,
+    by_seed,
+    difference,
+    diverged,
+    history,
+    paired,
+    reached,
+)
+from tinynet.experiments.experiment import Experiment, Finding, Verdict
+from tinynet.experiments.results import FOUND, csv_text, write_finding
 from tinynet.experiments.runner import run_all
-from tinynet.experiments.runs import RunResult, RunSettings
-from tinynet.history import History
+from tinynet.experiments.runs import RunSettings
+from tinynet.history import COLUMNS
+from tinynet.probes import Probe
+from tinynet.typing import Array
 
-ARM_NAMES = {None: "plain", "batch": "batch norm", "layer": "layer norm"}
 TARGETS = (0.90, 0.95)
-
-
-def identity(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> dict[str, Any]:
-    """Return, as plain data, what tells one comparison from another."""
-    settings = dataclasses.asdict(base)
-    for name in ("norm", "seed", "probed"):
-        del settings[name]
-    data = None if base.data is None else str(Path(base.data).resolve())
-    return {**settings, "data": data, "norm": norm, "seeds": seeds}
+PAGE, CURVES, RUNS = "report.html", "curves.csv", "runs"
+OF_A_RUN = re.compile(r"(plain|batch-norm|layer-norm)-seed\d+(-probe)?\.csv")
 
 
 def arms(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> list[RunSettings]:
@@ -36,146 +47,22 @@ def arms(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> list
     return [dataclasses.replace(base, norm=arm, seed=seed) for seed in range(seeds) for arm in (None, norm)]
 
 
-@dataclass
-class Comparison:
-    """The runs of a comparison, and what they say.
-
-    Attributes
-    ----------
-    results : list of RunResult
-        Of both arms. An arm's name is "plain", "batch norm" or "layer norm".
-    """
-
-    results: list[RunResult]
-
-    @property
-    def names(self) -> list[str]:
-        """The arms: the plain one first."""
-        return list(dict.fromkeys(ARM_NAMES[r.settings.norm] for r in self.results))
-
-    def arm(self, name: str) -> list[RunResult]:
-        """Return one arm's runs, seed by seed."""
-        return [r for r in self.results if ARM_NAMES[r.settings.norm] == name]
-
-    def histories(self) -> dict[str, list[History]]:
-        """Return the histories of each arm."""
-        return {name: [r.history for r in self.arm(name)] for name in self.names}
-
-    def accuracies(self, name: str) -> list[float]:
-        """Return each run's last test accuracy; a diverged run has none, so that its is nan."""
-        return [r.history.final("validation_accuracy") for r in self.arm(name)]
-
-    def gradient_at_start(self, name: str) -> tuple[list[int], np.ndarray[Any, Any]]:
-        """Return hidden layer numbers and an array (runs, layers): gradient by hidden layer before any update."""
-        depth = self.results[0].settings.depth
-        measured = [r.probe.table("gradient_rms")[1] for r in self.arm(name) if r.probe.steps]
-        gradients = np.array([table[0, :depth] for table in measured])  # without the output layer
-        return list(range(1, depth + 1)), gradients.reshape(len(measured), depth)
-
-    def gradient_ratio(self, name: str) -> float:
-        """Return first over last hidden layer's gradient at the start, the median over seeds; nan if both are 0."""
-        _, gradients = self.gradient_at_start(name)
-        if not len(gradients):
-            return math.nan
-        with np.errstate(divide="ignore", invalid="ignore"):
-            ratios = gradients[:, 0] / gradients[:, -1]
-        known = ratios[~np.isnan(ratios)]
-        return float(np.median(known)) if len(known) else math.nan
-
-    def table(self) -> list[list[str]]:
-        """Return the table's cells, the header first."""
-        header = ["arm", "test accuracy"]
-        header += [f"steps to {target:.0%}" for target in TARGETS]
-        header += ["gradient first/last", "diverged"]
-        return [header, *(self._row(name) for name in self.names)]
-
-    def _row(self, name: str) -> list[str]:
-        runs = self.arm(name)
-        accuracies = [a for a, r in zip(self.accuracies(name), runs, strict=True) if not r.history.diverged]
-        row = [name, spread_text(accuracies, "{:.2%}")]
-        for target in TARGETS:
-            reached = [steps for r in runs if (steps := r.history.steps_to(target)) is not None]
-            row.append(f"{statistics.median_low(reached):,}" if reached else "not reached")
-            if 0 < len(reached) < len(runs):
-                row[-1] += f" ({len(reached)} of {len(runs)} runs)"
-        diverged = sum(r.history.diverged for r in runs)
-        ratio = self.gradient_ratio(name)
-        return [*row, "none" if math.isnan(ratio) else f"{ratio:.2g}", f"{diverged} of {len(runs)}"]
-
-    def differences(self) -> list[float]:
-        """Return, for each seed run in both arms, accuracy with minus without.
-
-        A diverged run has no accuracy, and is worse than any that has one: inf if only the plain run diverged, -inf
-        if only the other did, nan if both did.
-        """
-        by_seed: dict[int, dict[str, float]] = {}
-        for result in self.results:
-            accuracy = -math.inf if result.history.diverged else result.history.final("validation_accuracy")
-            by_seed.setdefault(result.settings.seed, {})[ARM_NAMES[result.settings.norm]] = accuracy
-        plain, *others = self.names
-        return [pair[others[0]] - pair[plain] for pair in by_seed.values() if others and len(pair) == 2]
-
-    def verdict(self) -> str:
-        """Return one sentence, computed from the runs: which arm is more accurate, by how much, how surely."""
-        differences = self.differences()
-        if not differences or any(r.interrupted for r in self.results):
-            return "Not shown: the comparison was interrupted before every pair of runs was complete."
-        name = self.names[1].capitalize()
-        n, spread = len(differences), self._spread(differences)
-        if n < 3:
-            return f"Not shown: {n} paired {'seed is' if n == 1 else 'seeds are'} too few ({spread})."
-        if all(d > 0 for d in differences):
-            return f"Holds: {name} is more accurate in all {n} paired seeds ({spread})."
-        if all(d < 0 for d in differences):
-            return f"Does not hold: {name} is less accurate in all {n} paired seeds ({spread})."
-        better = sum(d > 0 for d in differences)
-        return f"Not shown: {name} is more accurate in {better} of {n} paired seeds only ({spread})."
-
-    def _spread(self, differences: Sequence[float]) -> str:
-        """Return the differences in words: the median and range of those that are numbers, and what diverged."""
-        points = [100 * d for d in differences if math.isfinite(d)]
-        parts = []
-        if points:
-            parts.append(
-                f"median difference {statistics.median(points):+.1f} points of test accuracy, "
-                f"range {min(points):+.1f} to {max(points):+.1f}"
-            )
-        gone = [(name, sum(r.history.diverged for r in self.arm(name)), len(self.arm(name))) for name in self.names]
-        diverged = [f"{name} diverged in {k} of {n}" for name, k, n in gone if k]
-        if diverged:
-            parts += [" and ".join(diverged), "a diverged run has no accuracy and counts as worse than any"]
-        return "; ".join(parts)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return everything as plain data."""
-        header, *rows = self.table()
-        return {
-            "verdict": self.verdict(),
-            "differences": self.differences(),
-            "table": [dict(zip(header, row, strict=True)) for row in rows],
-            "gradient_ratio": {name: self.gradient_ratio(name) for name in self.names},
-            "runs": [
-                {
-                    "arm": ARM_NAMES[r.settings.norm],
-                    "settings": dataclasses.asdict(r.settings),
-                    "interrupted": r.interrupted,
-                    "history": dataclasses.asdict(r.history),
-                    "probe": {"steps": r.probe.steps, "values": r.probe.values},
-                }
-                for r in self.results
-            ],
-        }
+def experiment(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> Experiment:
+    """Return the comparison as an experiment. It has one form, so that ``quick`` does not matter."""
+    return Experiment(
+        name="comparison",
+        title=f"With and without {NAMES[norm]}",
+        claim=f"With {NAMES[norm]} the network is more accurate.",
+        method="Both arms are paired seed by seed. The claim holds if every pair, of three or more, says so.",
+        runs=lambda quick: arms(base, norm, seeds),
+        verdict=verdict,
+        table=table,
+        draw=draw,
+        captions=CAPTIONS,
+    )
 
 
-def spread_text(values: Sequence[float], form: str) -> str:
-    """Return the median of the values and, if there are several, their range."""
-    if not values:
-        return "none"
-    text = form.format(statistics.median(values))
-    return text if len(values) == 1 else f"{text} ({form.format(min(values))} to {form.format(max(values))})"
-
-
-def compare(base: RunSettings, norm: Literal["batch", "layer"], seeds: int, jobs: int) -> Comparison:
+def compare(base: RunSettings, norm: Literal["batch", "layer"], seeds: int, jobs: int) -> Finding:
     """Train both arms for every seed, on the same batches: how an epoch is cut into them, `tinynet.fit` says.
 
     Parameters
@@ -189,12 +76,125 @@ def compare(base: RunSettings, norm: Literal["batch", "layer"], seeds: int, jobs
     jobs : int
         Worker processes; a script that asks for some is guarded by ``if __name__ == "__main__":``.
 
+    Returns
+    -------
+    Finding
+        ``.verdict``, ``.table``, ``.figures`` and ``.results``: what `RunSettings.run` returns, by settings. After
+        Ctrl-C they have what was recorded until then.
+
     Raises
     ------
     InputError
         If a worker process was killed, say for want of memory.
     """
-    return Comparison(run_all(arms(base, norm, seeds), jobs=jobs, description="compare"))
+    asked = experiment(base, norm, seeds)
+    found = run_all(arms(base, norm, seeds), jobs=jobs, description="compare")
+    about = {"activation": base.activation, "seed": " and ".join(dict.fromkeys(str(s.seed) for s in shown(found)))}
+    captions = {name: caption.format(**about) for name, caption in CAPTIONS.items()}
+    return dataclasses.replace(asked, captions=captions).finding(found)
+
+
+# -- what the runs say --------------------------------------------------------------------------------------
+
+
+def by_arm(results: Results) -> dict[str, list[dict[str, Any]]]:
+    """Return each arm's results, seed by seed, those of the plain arm first."""
+    norms = dict.fromkeys(s.norm for s in results)
+    return {NAMES[norm]: list(by_seed(results, norm=norm).values()) for norm in norms}
+
+
+def interrupted(settings: RunSettings, result: Result) -> bool:
+    """Return whether a run was ended before its time."""
+    return not result["diverged"] and result["steps"][-1] != settings.steps
+
+
+def differences(results: Results) -> list[float]:
+    """Return the `difference` of accuracy, with minus without, for each seed that was run in both arms."""
+    pairs = paired(by_seed(results, norm=None), {s.seed: r for s, r in results.items() if s.norm})
+    return [difference(accuracy(plain), accuracy(normalized)) for plain, normalized in pairs.values()]
+
+
+def verdict(results: Results) -> Verdict:
+    """Return which arm is more accurate, by how much, and how surely."""
+    found = differences(results)
+    if not found or any(interrupted(s, r) for s, r in results.items()):
+        return Verdict("not shown", "the comparison was interrupted before every pair of runs was complete.")
+    name, n, spread = list(by_arm(results))[1].capitalize(), len(found), _spread(results, found)
+    if n < 3:
+        return Verdict("not shown", f"{n} paired {'seed is' if n == 1 else 'seeds are'} too few ({spread}).")
+    if all(d > 0 for d in found):
+        return Verdict("holds", f"{name} is more accurate in all {n} paired seeds ({spread}).")
+    if all(d < 0 for d in found):
+        return Verdict("does not hold", f"{name} is less accurate in all {n} paired seeds ({spread}).")
+    better = sum(d > 0 for d in found)
+    return Verdict("not shown", f"{name} is more accurate in {better} of {n} paired seeds only ({spread}).")
+
+
+def _spread(results: Results, found: Sequence[float]) -> str:
+    """Return the differences in words: the median and range of those that are numbers, and what diverged."""
+    points = [100 * d for d in found if math.isfinite(d)]
+    parts = []
+    if points:
+        parts.append(
+            f"median difference {statistics.median(points):+.1f} points of test accuracy, "
+            f"range {min(points):+.1f} to {max(points):+.1f}"
+        )
+    gone = {name: runs for name, runs in by_arm(results).items() if any(r["diverged"] for r in runs)}
+    if gone:
+        parts.append(" and ".join(f"{name} diverged in {diverged(runs)}" for name, runs in gone.items()))
+        parts.append("a diverged run has no accuracy and counts as worse than any")
+    return "; ".join(parts)
+
+
+def table(results: Results) -> list[list[str]]:
+    """Return a row an arm: accuracy, steps to a good one, the gradient at the start, and how many runs diverged."""
+    reach = [f"steps to {target:.0%}" for target in TARGETS]
+    rows = [["arm", "test accuracy", *reach, "gradient first/last", "diverged"]]
+    for name, runs in by_arm(results).items():
+        known = [a for a in map(accuracy, runs) if not math.isnan(a)]
+        ratio = gradient_ratio(runs)
+        cells = [_steps(runs, target) for target in TARGETS] + ["none" if math.isnan(ratio) else f"{ratio:.2g}"]
+        rows.append([name, _median(known, "{:.2%}"), *cells, diverged(runs)])
+    return rows
+
+
+def _median(values: Sequence[float], form: str) -> str:
+    """Return the median of the values and, if there are several, their range."""
+    if not values:
+        return "none"
+    low, middle, high = (form.format(f(values)) for f in (min, statistics.median, max))
+    return f"{middle} ({low} to {high})" if len(values) > 1 else middle
+
+
+def _steps(runs: Sequence[Result], target: float) -> str:
+    """Return the median steps to a test accuracy, and how many runs reached it if not all did."""
+    steps = reached(runs, target)
+    some = f" ({len(steps)} of {len(runs)} runs)" if len(steps) < len(runs) else ""
+    return f"{statistics.median_low(steps):,}{some}" if steps else "not reached"
+
+
+def layers(result: Result, measure: str) -> Array:
+    """Return a measure of the run's probe, an array (measurements, layers)."""
+    return Probe(**result["probe"]).table(measure)[1]
+
+
+def gradients_at_start(runs: Sequence[Result]) -> Array:
+    """Return the gradient by hidden layer before any update, an array (runs, layers), of the runs that have one."""
+    return np.array([layers(r, "gradient_rms")[0, :-1] for r in runs if r["probe"]["steps"]])
+
+
+def gradient_ratio(runs: Sequence[Result]) -> float:
+    """Return first over last hidden layer's gradient at the start, the median over seeds; nan if both are 0."""
+    gradients = gradients_at_start(runs)
+    if not len(gradients):
+        return math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = gradients[:, 0] / gradients[:, -1]
+    known = ratios[~np.isnan(ratios)]
+    return float(np.median(known)) if len(known) else math.nan
+
+
+# -- its figures --------------------------------------------------------------------------------------------
 
 
 CAPTIONS = {
@@ -216,39 +216,126 @@ CAPTIONS = {
 }  # the seed is that of `shown`
 
 
-def draw(comparison: Comparison) -> dict[str, Figure]:
+def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
-    settings = comparison.results[0].settings
+    by_name, settings = by_arm(results), next(iter(results))
     title = f"{settings.depth} x {settings.width} {settings.activation}, learning rate {settings.lr:g}"
     fig, (ax,) = plots.figure()
-    plots.curves(comparison.histories(), ax, title=title)
+    plots.curves({name: list(map(history, runs)) for name, runs in by_name.items()}, ax, title=title)
     figures = {"convergence": fig}
 
-    panels = shown(comparison)
+    panels = {NAMES[s.norm]: result for s, result in shown(results).items()}
     if not panels:
         return figures
     fig, (ax,) = plots.figure()
-    starts = {name: comparison.gradient_at_start(name) for name in panels}
+    numbers = list(range(1, settings.depth + 1))
+    starts = {name: (numbers, gradients_at_start(by_name[name])) for name in panels}
     plots.gradient_by_layer(starts, ax, title="Gradient by layer, before the first update")
     figures["gradient_by_layer"] = fig
 
     over_training, axes = plots.figure(columns=len(panels))
     inputs, others = plots.figure(columns=len(panels))
     for ax, other, (name, run) in zip(axes, others, panels.items(), strict=True):
-        end = run.history.steps[-1] if run.history.diverged else None
-        title = f"{name.capitalize()}{' (diverged)' if run.history.diverged else ''}"
-        gradients = run.probe.table("gradient_rms")[1][:, :-1]
-        plots.gradient_over_training(run.probe.steps, gradients, ax, title=title, diverged_at=end)
-        p15, p50, p85 = (run.probe.table(f"input_{p}")[1][:, -1] for p in ("p15", "p50", "p85"))
-        plots.percentiles(run.probe.steps, p15, p50, p85, other, title=title, diverged_at=end)
+        steps, end = run["probe"]["steps"], run["steps"][-1] if run["diverged"] else None
+        title = f"{name.capitalize()}{' (diverged)' if run['diverged'] else ''}"
+        gradients = layers(run, "gradient_rms")[:, :-1]
+        plots.gradient_over_training(steps, gradients, ax, title=title, diverged_at=end)
+        p15, p50, p85 = (layers(run, f"input_{p}")[:, -1] for p in ("p15", "p50", "p85"))
+        plots.percentiles(steps, p15, p50, p85, other, title=title, diverged_at=end)
     return {**figures, "gradient_over_training": over_training, "activation_percentiles": inputs}
 
 
-def shown(comparison: Comparison) -> dict[str, RunResult]:
+def shown(results: Results) -> dict[RunSettings, dict[str, Any]]:
     """Return the run of each arm whose inside is drawn: of one seed, the first in which every arm was measured."""
     # a run whose very first loss is not finite has no gradient to show
-    measured = {name: [r for r in comparison.arm(name) if r.probe.steps] for name in comparison.names}
-    measured = {name: runs for name, runs in measured.items() if runs}
-    seeds = set.intersection(*({r.settings.seed for r in runs} for runs in measured.values())) if measured else set()
-    seed = min(seeds, default=None)
-    return {name: next((r for r in runs if r.settings.seed == seed), runs[0]) for name, runs in measured.items()}
+    measured = {s: r for s, r in results.items() if r["probe"]["steps"]}
+    seeds = [{s.seed for s in measured if s.norm == norm} for norm in dict.fromkeys(s.norm for s in measured)]
+    seed = min(set.intersection(*seeds), default=None) if seeds else None
+    first = {s.norm: s for s in reversed(measured)} | {s.norm: s for s in measured if s.seed == seed}
+    return {s: r for s, r in measured.items() if s in first.values()}
+
+
+# -- its folder ---------------------------------------------------------------------------------------------
+
+
+def identity(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> dict[str, Any]:
+    """Return, as plain data, what tells one comparison from another."""
+    settings = dataclasses.asdict(base)
+    for name in ("norm", "seed", "probed"):
+        del settings[name]
+    data = None if base.data is None else str(Path(base.data).resolve())
+    return {**settings, "data": data, "norm": norm, "seeds": seeds}
+
+
+def place(out: Path, asked: dict[str, Any]) -> Path:
+    """Return the folder for a comparison: ``out``, or ``out/2``, ``out/3``, ... if there are other results before it.
+
+    Its own results, those of the same `identity`, are written again.
+    """
+    folders = itertools.chain([out], (out / str(k) for k in itertools.count(2)))
+    return next(folder for folder in folders if _free(folder, asked))
+
+
+def _free(folder: Path, asked: dict[str, Any]) -> bool:
+    if not any((folder / name).exists() for name in (PAGE, FOUND, CURVES, RUNS)):
+        return True
+    try:
+        found = json.loads((folder / FOUND).read_text(encoding="utf-8"))
+        return bool(found["comparison"] == asked)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
+def as_json(finding: Finding) -> dict[str, Any]:
+    """Return everything as plain data."""
+    header, *rows = finding.table
+    return {
+        "verdict": str(finding.verdict),
+        "differences": differences(finding.results),
+        "table": [dict(zip(header, row, strict=True)) for row in rows],
+        "gradient_ratio": {name: gradient_ratio(runs) for name, runs in by_arm(finding.results).items()},
+        "runs": [
+            {
+                "arm": NAMES[s.norm],
+                "settings": dataclasses.asdict(s),
+                "interrupted": interrupted(s, result),
+                "history": dataclasses.asdict(history(result)),
+                "probe": result["probe"],
+            }
+            for s, result in finding.results.items()
+        ],
+    }
+
+
+def write(finding: Finding, folder: Path, command: str, asked: dict[str, Any]) -> None:
+    """Write a comparison: results.json, curves.csv, a history and probe a run, PNG and SVG plots, report.html.
+
+    What is left in the folder, which is from `place`, of the same comparison and not written again is removed.
+    """
+    written: set[str] = set()
+    curves: list[list[Any]] = [["arm", "seed", *COLUMNS, "diverged"]]
+    for s, result in finding.results.items():
+        made, arm = history(result), NAMES[s.norm]
+        csv = folder / RUNS / f"{arm.replace(' ', '-')}-seed{s.seed}.csv"
+        probe = csv.with_name(f"{csv.stem}-probe.csv")
+        made.to_csv(csv)
+        Probe(s.record_every, **result["probe"]).to_csv(probe)
+        written |= {csv.name, probe.name}
+        records = zip(*(result[name] for name in COLUMNS), strict=True)
+        curves += [[arm, s.seed, *record, int(made.diverged)] for record in records]
+    for left in (folder / RUNS).iterdir():  # of runs that were interrupted this time
+        if OF_A_RUN.fullmatch(left.name) and left.name not in written:
+            left.unlink()
+    files.write_text(folder / CURVES, csv_text(curves))
+    unset = {"init": "what suits the activation", "data": "the bundled MNIST"}
+    settings = dataclasses.asdict(next(iter(finding.results)))
+    facts = [
+        [key.replace("_", " "), unset.get(key, "all") if value is None else str(value)]
+        for key, value in settings.items()
+        if key not in ("norm", "seed", "probed")
+    ]
+    facts.append(["seeds", ", ".join(map(str, sorted({s.seed for s in finding.results})))])
+    data = {"command": command, "comparison": asked, **as_json(finding)}
+    section = write_finding(finding, folder, command=command, data=data, facts=facts)
+    title = finding.experiment.title
+    page.write(folder / PAGE, title=title, sections=[dataclasses.replace(section, title="", text="")])

@@ -7,35 +7,24 @@ import math
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.datasets import Dataset
 from tinynet.errors import unknown_name
-from tinynet.experiments.experiment import (
-    Experiment,
-    Results,
-    Verdict,
-    accuracy,
-    by_step,
-    counted,
-    decide,
-    interval,
-)
-from tinynet.experiments.runs import check, load_data
+from tinynet.experiments.arms import Results, accuracy, by_step, counted, decide, diverged, history, in_words, reached
+from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.runs import TrainingSettings
 from tinynet.experiments.variants import MovingNoise, PartialNorm
-from tinynet.history import History
 from tinynet.layers import BatchNorm, Dense, Layer, LayerNorm, make_activation
 from tinynet.losses import SoftmaxCrossEntropy
 from tinynet.network import Network, Sequential
-from tinynet.optimizers import SGD
-from tinynet.training import Callback, Run, fit
+from tinynet.training import Callback, Run
 from tinynet.typing import Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # what stands between a Dense layer and its activation; none of these needs the Dense layer's bias
 BEFORE: Mapping[str, Callable[[], list[Layer]]] = {
@@ -53,23 +42,18 @@ PROBED = 600  # training images on which loss and gradient are taken
 
 
 @dataclass(frozen=True, kw_only=True)
-class DissectionSettings:
+class DissectionSettings(TrainingSettings):
     """One training run of a deep network with one variant of batch norm in every hidden layer."""
 
-    variant: str = "none"
-    seed: int = 0
+    activation: str = "tanh"
     lr: float = SMALL
     steps: int = 1000
-    activation: str = "tanh"
-    depth: int = 5
-    width: int = 100
-    batch_size: int = 60
+    variant: str = "none"
     record_every: int = 50
     test_size: int | None = None  # only the first so many test examples
-    data: str | None = None  # a folder of IDX files; None is the bundled MNIST
 
     def __post_init__(self) -> None:
-        check(self)
+        super().__post_init__()
         if self.variant not in VARIANTS:
             raise unknown_name("variant", self.variant, VARIANTS)
 
@@ -87,20 +71,11 @@ class DissectionSettings:
 
     def run(self) -> dict[str, Any]:
         """Train; return the history and, for the two references, how smooth the loss is along the gradient."""
-        train, test = load_data(self.data)
+        train, test = self.sets()
         net = self.network(train.x.shape[1], int(train.y.max()) + 1)
         landscape = Landscape(train[:PROBED], [self.lr * along for along in ALONG])
-        history = fit(
-            net,
-            train,
-            validation=test[: self.test_size],
-            optimizer=SGD(self.lr),
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            validate_every=self.record_every,
-            callbacks=[landscape] if self.variant in ("none", "batch norm") else [],
-        )
+        watching = [landscape] if self.variant in ("none", "batch norm") else []
+        history = self.fit(net, train, *watching, validation=test[: self.test_size], validate_every=self.record_every)
         return dataclasses.asdict(history) | {"landscape": landscape.measured}
 
 
@@ -234,30 +209,24 @@ def verdict(results: Results) -> Verdict:
         texts = []
         for lr in (SMALL, LARGE):
             values = [measure(cells, k, lr, name) for k in seeds]
-            texts.append(interval([v for v in values if not math.isnan(v)], form))
+            texts.append(in_words([v for v in values if not math.isnan(v)], form))
         return f"{texts[0]} at learning rate {SMALL:g} and {texts[1]} at {LARGE:g}"
 
     kept = [quoted(share, name, "{:z.0%}") for name in COUNTED[2:]]
     rough = [quoted(roughness, name, "{:,.1f}") for name in ("smoothness", "loss_range")]
-    diverged = sum(bool(result["diverged"]) for result in results.values())
     sentence = (
         f"Of batch norm's gain over none, noise after it leaves {kept[0]}; the mean alone gives {kept[1]}; the "
         f"variance alone gives {kept[2]}. Walking along the gradient without batch norm, as a multiple of the same "
         f"with it: the gradient changes per distance by {rough[0]}, the loss varies by {rough[1]}"
-        + (f"; {diverged} of {len(results)} runs diverged" if diverged else "")
+        + (f"; {diverged(results.values())} runs diverged" if any(r["diverged"] for r in results.values()) else "")
         + "."
     )
     return Verdict(decide([explained(cells, k) for k in seeds]), sentence)
 
 
 def _steps_to_90(arm: Sequence[dict[str, Any]]) -> str:
-    reached = []
-    for result in arm:
-        records = zip(result["steps"], result["validation_accuracy"], strict=True)
-        reached += [step for step, value in records if value >= 0.9][:1]
-    if len(reached) < len(arm):
-        return f"{len(reached)} of {len(arm)} runs reached it"
-    return interval(reached, "{:,.0f}")
+    steps = reached(arm, 0.9)
+    return in_words(steps, "{:,.0f}") if len(steps) == len(arm) else f"{len(steps)} of {len(arm)} runs reached it"
 
 
 def _arm(cells: Cells, lr: float, variant: str) -> list[dict[str, Any]]:
@@ -275,12 +244,12 @@ def table(results: Results) -> list[list[str]]:
             if not arm:
                 continue
             whole = [result for result in arm if not result["diverged"]]
-            row = [variant, f"{lr:g}", *(interval([f(r) for r in whole], "{:.2%}") for f in (accuracy, score))]
+            row = [variant, f"{lr:g}", *(in_words([f(r) for r in whole], "{:.2%}") for f in (accuracy, score))]
             row.append(_steps_to_90(arm))
             for measure in ("loss_range", "smoothness"):
                 measured = [typical(result, measure) for result in arm if result["landscape"]["steps"]]
-                row.append(interval(measured, "{:.2g}") if measured else "")
-            rows.append([*row, f"{len(arm) - len(whole)} of {len(arm)}"])
+                row.append(in_words(measured, "{:.2g}") if measured else "")
+            rows.append([*row, diverged(arm)])
     return rows
 
 
@@ -306,7 +275,7 @@ CAPTIONS = {
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
     cells = by_cell(results)
-    rates = [lr for lr in (SMALL, LARGE) if any(rate == lr for _, rate, _ in cells)]
+    rates = sorted({lr for _, lr, _ in cells})
     if not rates:
         return {}
     fig, (ax,) = plots.figure()
@@ -322,36 +291,25 @@ def draw(results: Results) -> dict[str, Figure]:
     plots.dots(groups, ax, ylabel="test accuracy at the end", xlabel="variant", title=title, percent=True)
     figures = {"accuracy": fig}
 
-    names = [f.name for f in dataclasses.fields(History)]
-    trained = {
-        lr: {
-            name: [History(**{k: r[k] for k in names}) for r in arm]
-            for name in COUNTED
-            if (arm := _arm(cells, lr, name))
-        }
-        for lr in rates
-    }
-    trained = {lr: arms for lr, arms in trained.items() if arms}
-    if trained:
-        fig, axes = plots.figure(columns=len(trained))
-        for ax, (lr, arms) in zip(axes, trained.items(), strict=True):
-            plots.curves(arms, ax, title=f"Learning rate {lr:g}")
-            ax.label_outer()
-        figures["curves"] = fig
-
+    drawn = {lr: {name: list(map(history, arm)) for name in COUNTED if (arm := _arm(cells, lr, name))} for lr in rates}
+    figures["curves"] = _beside(drawn, plots.curves)
     for measure, ylabel in (
         ("loss_range", "range of the loss (nats)"),
         ("smoothness", "gradient change per distance"),
     ):
-        walked = {lr: rows for lr in rates if (rows := _landscapes(cells, lr, measure))}
-        if walked:
-            fig, axes = plots.figure(columns=len(walked))
-            for ax, (lr, rows) in zip(axes, walked.items(), strict=True):
-                title = f"Learning rate {lr:g}"
-                plots.lines_with_bands(rows, ax, xlabel="step", ylabel=ylabel, title=title, logy=True)
-                ax.label_outer()
-            figures[measure] = fig
-    return figures
+        over_training = partial(plots.lines_with_bands, xlabel="step", ylabel=ylabel, logy=True)
+        figures[measure] = _beside({lr: _landscapes(cells, lr, measure) for lr in rates}, over_training)
+    return {name: figure for name, figure in figures.items() if figure.axes}
+
+
+def _beside(arms: Mapping[float, Mapping[str, Any]], draw: Callable[..., object]) -> Figure:
+    """Return a figure of the arms at each learning rate that has some, side by side."""
+    arms = {lr: at_rate for lr, at_rate in arms.items() if at_rate}
+    figure, axes = plots.figure(columns=len(arms)) if arms else (Figure(), [])
+    for ax, (lr, at_rate) in zip(axes, arms.items(), strict=True):
+        draw(at_rate, ax, title=f"Learning rate {lr:g}")
+        ax.label_outer()
+    return figure
 
 
 def _landscapes(cells: Cells, lr: float, measure: str) -> dict[str, tuple[list[float], Array]]:

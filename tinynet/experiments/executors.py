@@ -1,4 +1,4 @@
-"""What a sweep runs on: worker processes of this machine, or a Dask cluster for who outgrows it."""
+"""What a sweep runs on: worker processes of this machine, or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ STOPS = {signal.SIGINT, signal.SIGTERM}  # Ctrl-C goes to the whole process grou
 
 class _Worker(SpawnProcess):
     def start(self) -> None:
-        """Start it so that it does not hear of Ctrl-C while it imports, which would print tracebacks."""
-        with _stops_later():  # inherited
+        """Start the worker with Ctrl-C held back: one that came while it imports would print a traceback."""
+        with _stops_later():  # the new process inherits this
             super().start()
 
     def terminate(self) -> None:
-        """End it at once: it ignores SIGTERM, which a pool whose other worker was killed would send and wait for."""
+        """Kill the worker. A pool that lost another worker would send SIGTERM, which it ignores, and wait for ever."""
         self.kill()
 
 
@@ -40,16 +40,16 @@ SPAWN = _Spawn()
 
 
 class WorkerProcesses(ProcessPoolExecutor):
-    """Spawned processes, since a forked child inherits thread pools that do not run.
+    """A pool of worker processes. They leave Ctrl-C and SIGTERM to their parent, and end when it ends.
 
-    They leave Ctrl-C and SIGTERM to the parent and end with it, however it ends.
+    They are spawned: a forked process would have its parent's thread pools, whose threads do not run in it.
 
     Parameters
     ----------
     jobs : int
-        How many.
+        The number of processes.
     prepare, *arguments
-        What each calls before its first run, and with what.
+        A function that each calls before its first run, and its arguments.
     """
 
     def __init__(self, jobs: int, prepare: Callable[..., None] | None = None, *arguments: Any) -> None:
@@ -57,13 +57,13 @@ class WorkerProcesses(ProcessPoolExecutor):
         self.jobs = jobs
 
     def submit(self, call: Callable[..., Any], /, *arguments: Any, **more: Any) -> Future[Any]:
-        """Start a worker if need be, as one whole: one that is not yet known here would not be ended by `stop`."""
+        """Submit a call, which may start a worker. No Ctrl-C comes between its start and its being known to `stop`."""
         with _stops_later():
             return super().submit(call, *arguments, **more)
 
     def start(self) -> None:
-        """Start all the workers and wait for the first; raise InputError if they die of it."""
-        ready = [self.submit(os.getpid) for _ in range(self.jobs)]  # one is started for each
+        """Start all workers and wait for the first; raise InputError if they die while they start."""
+        ready = [self.submit(os.getpid) for _ in range(self.jobs)]  # each starts one
         try:
             next(as_completed(ready)).result()
         except RuntimeError:  # BrokenProcessPool, or a script that starts itself again and again
@@ -73,16 +73,16 @@ class WorkerProcesses(ProcessPoolExecutor):
             ) from None
 
     def stop(self) -> None:
-        """End the workers at once, with what they are at."""
+        """Kill the workers, whatever they are doing."""
         for process in list((self._processes or {}).values()):
             process.kill()
         self.shutdown(cancel_futures=True)
 
 
 def _start_worker(prepare: Callable[..., None] | None, *arguments: Any) -> None:
-    """Prepare a worker process, in it."""
+    """Prepare this process, which is a worker."""
     for stop in STOPS:
-        signal.signal(stop, signal.SIG_IGN)  # one that came since the start is forgotten, too
+        signal.signal(stop, signal.SIG_IGN)  # also of a signal that was held back while it started
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -94,18 +94,18 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)  # killed with SIGKILL, a parent tells no one: its workers would wait for ever
+        os._exit(1)  # a parent that was killed has told no one: its workers would wait for ever
 
 
 @contextlib.contextmanager
 def _stops_later() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM wait until the block ends; a process that is started in it has them wait for good."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows, where a process is not told to end, but ended
+    """Hold Ctrl-C and SIGTERM back until the block ends. In a process that is started there they stay held back."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows a process gets no signal to end
         yield
         return
     came: list[int] = []
     handlers: dict[signal.Signals, Any] = {}
-    if threading.current_thread() is threading.main_thread():  # which is told of what another thread receives, too
+    if threading.current_thread() is threading.main_thread():  # whose handlers see every thread's signals
         for stop in STOPS:
             handlers[stop] = signal.signal(stop, lambda number, _: came.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPS)
@@ -149,7 +149,7 @@ def scheduler_executor(address: str) -> Iterator[Executor]:
                 comm.abort()
         return identity["type"]
 
-    # Asked by hand first: a Client waits for ever for a listener that is silent, and is hard to close if it fails.
+    # A Client waits for ever for a listener that is silent, and is hard to close if it fails: so first ask by hand.
     try:
         with ThreadPoolExecutor(1) as thread:  # a notebook's thread has an event loop of its own
             found = thread.submit(lambda: asyncio.run(kind())).result()
@@ -159,7 +159,7 @@ def scheduler_executor(address: str) -> Iterator[Executor]:
         raise InputError(f"no Dask scheduler answers at {address} ({' '.join(str(error).split())})") from None
     if found != "Scheduler":
         raise InputError(f"no Dask scheduler answers at {address}: that is a {found.lower()}")
-    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # a scheduler that goes is told by the sweep
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the sweep says when a scheduler is gone
     with dask.Client(address, timeout=CONNECT_SECONDS, set_as_default=False) as client:
-        # A run that raised would raise again, so no retries; one whose worker died is done again by the scheduler.
+        # No retries: a run that raised would raise again. A run whose worker died is done again without being asked.
         yield client.get_executor(pure=False, retries=0)

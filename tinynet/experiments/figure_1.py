@@ -5,76 +5,45 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.datasets import Dataset
 from tinynet.errors import InputError
 from tinynet.experiments import replication
-from tinynet.experiments.experiment import Experiment, Outcome, Results, Verdict, decide, interval
-from tinynet.experiments.replication import ARMS, ReplicationSettings
-from tinynet.experiments.runs import check, load_data
-from tinynet.history import History
+from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, decide, diverged, history, in_words, paired
+from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.replication import ReplicationSettings
+from tinynet.experiments.runs import RunSettings
 from tinynet.layers import Activation
-from tinynet.models import mlp
-from tinynet.optimizers import SGD
-from tinynet.training import Callback, Run, evaluate, fit
+from tinynet.training import Callback, Run, evaluate
 from tinynet.typing import Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 PERCENTILES = (15, 50, 85)
 WATCHED = 1000  # test images over which the percentiles are taken
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figure1Settings:
+class Figure1Settings(RunSettings):
     """One training run of a 784-100-100-100-10 network with plain SGD, on pixels that are 0 or 1."""
 
-    norm: Literal["batch"] | None = None
-    seed: int = 0
+    depth: int = 3
+    init: str | None = "normal(0.05)"
     steps: int = 50_000
-    activation: str = "sigmoid"
-    lr: float = 0.1
-    init: str = "normal(0.05)"
-    batch_size: int = 60
     record_every: int = 500
+    probed: bool = False
     unit: int = 0  # of the last hidden layer, whose input is watched
-    data: str | None = None  # a folder of IDX files; None is the bundled MNIST
-
-    def __post_init__(self) -> None:
-        check(self)
 
     def run(self) -> dict[str, Any]:
         """Train; return the history, the unit's percentiles and the accuracy with whole-training-set statistics."""
-        train, test = (_black_and_white(data) for data in load_data(self.data))
-        classes = int(train.y.max()) + 1
-        net = mlp(
-            train.x.shape[1],
-            [100] * 3,
-            classes,
-            activation=self.activation,
-            norm=self.norm,
-            init=self.init,
-            seed=self.seed,
-        )
-        unit = UnitInput(test.x[:WATCHED], self.unit)
-        history = fit(
-            net,
-            train,
-            validation=test,
-            optimizer=SGD(self.lr),
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            validate_every=self.record_every,
-            callbacks=[unit],
-        )
+        train, test = map(_black_and_white, self.sets())
+        net, unit = self.network(train), UnitInput(test.x[:WATCHED], self.unit)
+        history = self.fit(net, train, unit, validation=test, validate_every=self.record_every)
         if self.norm is not None and not history.diverged:
             net.calibrate(train.x)
         return dataclasses.asdict(history) | {
@@ -120,32 +89,18 @@ class UnitInput(Callback):
 def runs(quick: bool) -> list[Figure1Settings | ReplicationSettings]:
     """Return both arms of Figure 1 for three seeds; in the full form also the replication's runs."""
     form: dict[str, Any] = {"steps": 1500, "record_every": 50, "lr": 1.0} if quick else {}
-    figure = [Figure1Settings(norm=norm, seed=seed, **form) for seed in range(3) for norm in ARMS]
+    figure = [Figure1Settings(norm=norm, seed=seed, **form) for seed in range(3) for norm in ARMS.values()]
     return [*figure, *(() if quick else replication.runs())]
 
 
-def of_the_figure(results: Results) -> dict[Figure1Settings, dict[str, Any]]:
-    """Return the results of Figure 1 itself, by seed."""
-    found = [(s, result) for s, result in results.items() if isinstance(s, Figure1Settings)]
-    return dict(sorted(found, key=lambda run: run[0].seed))
-
-
-def pairs(results: Results) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """Return the results without and with batch norm of every seed of Figure 1 that has both."""
-    arms = {(s.seed, s.norm): result for s, result in of_the_figure(results).items()}
-    seeds = dict.fromkeys(seed for seed, _ in arms)
-    return [(arms[k, None], arms[k, "batch"]) for k in seeds if (k, None) in arms and (k, "batch") in arms]
-
-
-def accuracy(result: dict[str, Any]) -> float:
-    """Return the final test accuracy; nan for a diverged run, which has none."""
-    return math.nan if result["diverged"] else float(result["accuracy"])
+def arm(results: Results, name: str) -> dict[int, dict[str, Any]]:
+    """Return one arm's results of Figure 1 itself, by seed."""
+    return by_seed(results, Figure1Settings, norm=ARMS[name])
 
 
 def steps_to(result: dict[str, Any], target: float) -> float:
     """Return the first recorded step with at least this test accuracy, inf if there is none."""
-    reached = zip(result["steps"], result["validation_accuracy"], strict=True)
-    return next((step for step, value in reached if value >= target), math.inf)
+    return history(result).steps_to(target) or math.inf
 
 
 def drift(result: dict[str, Any]) -> float:
@@ -167,34 +122,32 @@ def as_published(plain: dict[str, Any], normalized: dict[str, Any]) -> bool:
 
 def verdict(results: Results) -> Verdict:
     """Return whether every pair comes out as published, and how near the replication's rows are."""
-    paired = pairs(results)
-    outcome: Outcome = decide([as_published(*pair) for pair in paired])
-    gains = [100 * (accuracy(b) - accuracy(a)) for a, b in paired]
-    both = [pair for pair in paired if not any(result["diverged"] for result in pair)]
+    pairs = list(paired(*(arm(results, name) for name in ARMS)).values())
+    gains = [100 * (accuracy(b) - accuracy(a)) for a, b in pairs]
+    both = [pair for pair in pairs if not any(result["diverged"] for result in pair)]
     shares = [steps_to(b, accuracy(a)) / a["steps"][-1] for a, b in both]
-    drifts = [interval([drift(pair[k]) for pair in both], "{:.2f}") for k in range(2)]
-    diverged = sum(result["diverged"] for pair in paired for result in pair)
+    drifts = [in_words([drift(pair[k]) for pair in both], "{:.2f}") for k in range(2)]
+    runs = [result for pair in pairs for result in pair]
     sentence = (
-        f"With batch norm the final test accuracy differs by {interval(gains, '{:+.1f}')} points, and the plain "
-        f"network's final accuracy is reached in {interval(shares, '{:.2f}')} of its steps. The median input of "
+        f"With batch norm the final test accuracy differs by {in_words(gains, '{:+.1f}')} points, and the plain "
+        f"network's final accuracy is reached in {in_words(shares, '{:.2f}')} of its steps. The median input of "
         f"one sigmoid wanders by {drifts[0]} widths of its 15-85 band without batch norm, {drifts[1]} with."
-        + (f" {diverged} of {2 * len(paired)} runs diverged." if diverged else "")
+        + (f" {diverged(runs)} runs diverged." if len(both) < len(pairs) else "")
     )
     replicated = replication.sentence(results)
-    return Verdict(outcome, f"{sentence} {replicated}".strip())
+    return Verdict(decide([as_published(*pair) for pair in pairs]), f"{sentence} {replicated}".strip())
 
 
 def table(results: Results) -> list[list[str]]:
     """Return both arms of Figure 1, then the replication's rows with the published accuracy beside ours."""
     rows = [["network", "arm", "test accuracy", "published", "diverged", "drift of the median"]]
-    for norm, name in ARMS.items():
-        arm = [result for s, result in of_the_figure(results).items() if s.norm == norm]
-        if arm:
-            whole = [result for result in arm if not result["diverged"]]
+    for name in ARMS:
+        runs = arm(results, name).values()
+        if runs:
+            whole = [result for result in runs if not result["diverged"]]
             forms = ((accuracy, "{:.4f}"), (drift, "{:.2f}"))
-            cells = [interval([measure(r) for r in whole], form) for measure, form in forms]
-            diverged = f"{len(arm) - len(whole)} of {len(arm)}"
-            rows.append(["Figure 1: sigmoid, binary images", name, cells[0], "a curve", diverged, cells[1]])
+            final, moved = (in_words([measure(r) for r in whole], form) for measure, form in forms)
+            rows.append(["Figure 1: sigmoid, binary images", name, final, "a curve", diverged(runs), moved])
     return rows + [[*row, ""] for row in replication.table(results)]
 
 
@@ -212,21 +165,16 @@ CAPTIONS = {
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
-    by_arm: dict[str, list[tuple[Any, dict[str, Any]]]] = {}
-    for norm, name in ARMS.items():
-        arm = [(s, r) for s, r in of_the_figure(results).items() if s.norm == norm]
-        if arm:
-            by_arm[name] = arm
+    by_arm = {name: runs.values() for name in ARMS if (runs := arm(results, name))}
     if not by_arm:
         return {}
-    lr = next(s.lr for arm in by_arm.values() for s, _ in arm)
+    lr = next(s.lr for s in results if isinstance(s, Figure1Settings))
     fig, (ax,) = plots.figure()
-    names = [f.name for f in dataclasses.fields(History)]
-    histories = {name: [History(**{k: r[k] for k in names}) for _, r in arm] for name, arm in by_arm.items()}
+    histories = {name: list(map(history, runs)) for name, runs in by_arm.items()}
     plots.curves(histories, ax, title=f"3 x 100 sigmoid, binary images, learning rate {lr:g}")
     figures = {"accuracy": fig}
 
-    measured = {name: _first_whole([r for _, r in arm]) for name, arm in by_arm.items()}
+    measured = {name: _first_whole(runs) for name, runs in by_arm.items()}
     drawable = {name: result for name, result in measured.items() if result is not None}
     if drawable:
         fig, axes = plots.figure(columns=len(drawable))
@@ -239,9 +187,9 @@ def draw(results: Results) -> dict[str, Figure]:
     return figures
 
 
-def _first_whole(arm: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+def _first_whole(runs: Iterable[dict[str, Any]]) -> dict[str, Any] | None:
     """Return the first seed's result; a diverged one only if there is no other, None if nothing was measured."""
-    measured = [result for result in arm if result["percentiles"]]
+    measured = [result for result in runs if result["percentiles"]]
     return min(measured, key=lambda result: bool(result["diverged"]), default=None)
 
 

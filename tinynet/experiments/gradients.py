@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,46 +10,26 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tinynet.experiments.runs import check, load_data
+from tinynet.experiments.runs import NetworkSettings, RunSettings
 from tinynet.layers import Activation, BatchNorm, Dense, Layer, ReLU
 from tinynet.losses import SoftmaxCrossEntropy
-from tinynet.models import mlp
 from tinynet.network import Network, Sequential
 from tinynet.probes import gradient_by_layer
 from tinynet.typing import Array
 
-BATCH = 60
-
 
 @dataclass(frozen=True, kw_only=True)
-class GradientSettings:
+class GradientSettings(NetworkSettings):
     """One batch, once forward and back through a network that has not been trained."""
 
-    depth: int
-    width: int = 100
-    activation: str
-    init: str
+    init: str | None = None
     norm: Literal["batch"] | None = None
-    batch_size: int = BATCH
-    seed: int = 0
-    data: str | None = None
-
-    def __post_init__(self) -> None:
-        check(self)
 
     def run(self) -> dict[str, Any]:
         """Measure, by hidden layer: the weight's gradient, RMS; squared norm of d loss / d the activation's input."""
-        train, _ = load_data(self.data)
-        net = mlp(
-            train.x.shape[1],
-            [self.width] * self.depth,
-            int(train.y.max()) + 1,
-            activation=self.activation,
-            norm=self.norm,
-            init=self.init,
-            seed=self.seed,
-            dtype="float64",  # what vanishes is then the gradient, not the last digits of a float32
-        )
+        train, _ = self.sets()
+        # in float64 what vanishes is the gradient, not the last digits of a float32
+        net = RunSettings(**dataclasses.asdict(self)).network(train, dtype="float64")
         rows = np.random.default_rng(self.seed).choice(len(train), self.batch_size, replace=False)
         _, dy = SoftmaxCrossEntropy()(net.forward(train.x[rows], training=True), train.y[rows])
         squared = squared_gradients(net, dy, after=Activation)
@@ -56,14 +37,16 @@ class GradientSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeanFieldSettings:
+class MeanFieldSettings(NetworkSettings):
     """What the mean-field theory speaks about: a wide network of Dense and BatchNorm, Gaussian data and gradient."""
 
     activation: Literal["relu", "linear"]
-    batch_size: int
     width: int = 1000
     depth: int = 30
-    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.activation != "linear":  # which is no layer
+            super().__post_init__()
 
     def run(self) -> dict[str, Any]:
         """Measure the squared norm of d loss / d the input of every layer, from the first to the last."""

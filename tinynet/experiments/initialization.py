@@ -5,33 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tinynet import plots
-from tinynet.experiments.experiment import (
-    Experiment,
-    Results,
-    Verdict,
-    accuracy,
-    counted,
-    decide,
-    interval,
-)
-from tinynet.experiments.runs import RunSettings, load_data
+from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, counted, decide, diverged, in_words
+from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.figures import accuracy_over
+from tinynet.experiments.runs import NetworkSettings, RunSettings
+from tinynet.experiments.store import Settings
 from tinynet.layers import Activation
-from tinynet.typing import Array
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-    from tinynet.experiments.store import Settings
-
-ARMS: Mapping[Literal["batch"] | None, str] = {None: "plain", "batch": "batch norm"}
 SMALLEST, LARGEST = 1e-4, 5.0
 QUICK_SCALES = 13
 RATE = 0.1
@@ -43,23 +31,21 @@ HISTOGRAM_SCALES = {"too small": 0.01, "good": 0.1, "too large": 1.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivationSettings:
+class ActivationSettings(NetworkSettings):
     """What comes out of every hidden layer before any training: histograms over one batch."""
 
-    depth: int = 5
-    width: int = 100
+    activation: str = "tanh"
+    batch_size: int = 1000
     norm: Literal["batch"] | None = None
     scale: float = 0.1
-    examples: int = 1000
     bins: int = 41
-    seed: int = 0
 
     def run(self) -> dict[str, Any]:
         """Return the bins' edges on [-1, 1], where tanh lives, and each hidden layer's counts."""
-        train, _ = load_data(None)
-        base = RunSettings(depth=self.depth, width=self.width, activation="tanh", init=f"normal({self.scale:g})")
-        net = dataclasses.replace(base, norm=self.norm, seed=self.seed).network(train)
-        net.forward(train.x[: self.examples], training=True)
+        train, _ = self.sets()
+        kind = {name: getattr(self, name) for name in ("depth", "width", "activation", "norm", "seed")}
+        net = RunSettings(init=f"normal({self.scale:g})", **kind).network(train)
+        net.forward(train.x[: self.batch_size], training=True)
         edges = np.linspace(-1.0, 1.0, self.bins + 1)
         values = net.values
         outputs = [values[name] for name, layer in net.layers.items() if isinstance(layer, Activation)]
@@ -74,24 +60,25 @@ def scales(count: int) -> list[float]:
 
 
 def _training(norm: Literal["batch"] | None, scale: float, lr: float, steps: int, seed: int) -> RunSettings:
-    setting = RunSettings(depth=5, activation="tanh", norm=norm, init=f"normal({scale:g})", lr=lr, seed=seed)
-    return dataclasses.replace(setting, steps=steps, record_every=steps, probed=False)
+    base = RunSettings(depth=5, activation="tanh", steps=steps, record_every=steps, probed=False)
+    return dataclasses.replace(base, norm=norm, init=f"normal({scale:g})", lr=lr, seed=seed)
 
 
 def runs(quick: bool) -> list[Settings]:
     """Return the runs over the scale, the histograms, and in the full form those over scale and learning rate."""
+    arms = ARMS.values()
     count, steps, seeds = (QUICK_SCALES, 200, 3) if quick else (19, 1000, 5)
     todo: list[Settings] = [
-        _training(norm, scale, RATE, steps, seed) for seed in range(seeds) for scale in scales(count) for norm in ARMS
+        _training(norm, scale, RATE, steps, seed) for seed in range(seeds) for scale in scales(count) for norm in arms
     ]
-    todo += [ActivationSettings(norm=norm, scale=scale) for norm in ARMS for scale in HISTOGRAM_SCALES.values()]
+    todo += [ActivationSettings(norm=norm, scale=scale) for norm in arms for scale in HISTOGRAM_SCALES.values()]
     if not quick:
         todo += [
             _training(norm, scale, lr, MAP_STEPS, seed)
             for seed in range(3)
             for scale in scales(QUICK_SCALES)
             for lr in MAP_RATES
-            for norm in ARMS
+            for norm in arms
         ]
     return todo
 
@@ -101,36 +88,24 @@ def scale_of(settings: RunSettings) -> float:
     return float(str(settings.init).removeprefix("normal(").removesuffix(")"))
 
 
-def _trainings(results: Results) -> dict[RunSettings, dict[str, Any]]:
-    return {s: r for s, r in results.items() if isinstance(s, RunSettings)}
-
-
 def over_scale(results: Results) -> dict[RunSettings, dict[str, Any]]:
     """Return the runs of the curve: the longest there are, at its learning rate."""
-    trained = _trainings(results)
+    trained = {s: r for s, r in results.items() if isinstance(s, RunSettings)}
     longest = max((s.steps for s in trained), default=0)
     return {s: r for s, r in trained.items() if s.steps == longest and s.lr == RATE}
 
 
 def over_map(results: Results) -> dict[RunSettings, dict[str, Any]]:
     """Return the runs over scale and learning rate: none in the quick form."""
-    found = {s: r for s, r in _trainings(results).items() if s.steps == MAP_STEPS}
+    found = {s: r for s, r in results.items() if isinstance(s, RunSettings) and s.steps == MAP_STEPS}
     return found if len({s.lr for s in found}) > 1 else {}
 
 
 def width(accuracies: Mapping[float, float]) -> float:
-    """Return over how many factors of ten of the scale the accuracy stays within 0.02 of its best.
+    """Return over how many factors of ten of the scale the accuracy, given by scale, stays within 0.02 of its best.
 
-    Parameters
-    ----------
-    accuracies : mapping of float to float
-        Accuracy by scale; nan, for a diverged run, counts as 0.
-
-    Returns
-    -------
-    float
-        Length of the stretch about the best scale, in decades, with straight lines between the measured scales; 0 if
-        the best is not above 0.5.
+    It is the length of the stretch about the best scale, with straight lines between the measured scales; a diverged
+    run, nan, counts as 0. An arm whose best is not above 0.5 has width 0.
     """
     x = np.log10(sorted(accuracies))
     y = np.array([counted(accuracies[scale]) for scale in sorted(accuracies)])
@@ -158,14 +133,12 @@ def widths(found: Mapping[RunSettings, dict[str, Any]]) -> dict[int, dict[str, f
     grid = {(s.init, s.lr) for s in found}
     measured: dict[int, dict[str, float]] = {}
     for seed in sorted({s.seed for s in found}):
-        curves: dict[str, dict[float, float]] = {}
-        for norm, name in ARMS.items():
-            arm = {s: r for s, r in found.items() if (s.norm, s.seed) == (norm, seed)}
-            if len(arm) == len(grid):
-                by_scale = _by_scale(arm)
-                curves[name] = {scale_of(s): max(by_scale[scale_of(s)], default=math.nan) for s in arm}
-        if len(curves) == len(ARMS):
-            measured[seed] = {name: width(curve) for name, curve in curves.items()}
+        arms = {name: {s: r for s, r in found.items() if (s.norm, s.seed) == (ARMS[name], seed)} for name in ARMS}
+        if all(len(arm) == len(grid) for arm in arms.values()):
+            measured[seed] = {
+                name: width({scale: max(map(counted, found)) for scale, found in _by_scale(arm).items()})
+                for name, arm in arms.items()
+            }
     return measured
 
 
@@ -174,51 +147,47 @@ def verdict(results: Results) -> Verdict:
     pairs, tuned = widths(over_scale(results)), widths(over_map(results))
     if not pairs:
         return Verdict("not shown", "No seed has every run of both arms.")
-    plain, normalized = ([pair[name] for pair in pairs.values()] for name in ARMS.values())
+    plain, normalized = ([pair[name] for pair in pairs.values()] for name in ARMS)
+    wider = [b - a for a, b in zip(plain, normalized, strict=True)]
     sentence = (
-        f"Accuracy stays within {100 * WITHIN:g} points of its best over {interval(normalized, '{:.1f}')} factors of "
-        f"ten of the weight scale with batch norm, over {interval(plain, '{:.1f}')} without; the difference, pair by "
-        f"pair, is {interval([b - a for a, b in zip(plain, normalized, strict=True)], '{:+.1f}')}."
+        f"Accuracy stays within {100 * WITHIN:g} points of its best over {in_words(normalized, '{:.1f}')} "
+        f"factors of ten of the weight scale with batch norm, over {in_words(plain, '{:.1f}')} without; the "
+        f"difference, pair by pair, is {in_words(wider, '{:+.1f}')}."
     )
     if tuned:
-        normalized_tuned, plain_tuned = (
-            interval([pair[name] for pair in tuned.values()], "{:.1f}") for name in ("batch norm", "plain")
-        )
-        sentence += (
-            f" At each scale's best learning rate, {MAP_STEPS} steps: {normalized_tuned} with, {plain_tuned} without."
-        )
-    return Verdict(decide([b > a for a, b in zip(plain, normalized, strict=True)]), sentence)
+        without, with_norm = (in_words([pair[name] for pair in tuned.values()], "{:.1f}") for name in ARMS)
+        sentence += f" At each scale's best learning rate, {MAP_STEPS} steps: {with_norm} with, {without} without."
+    return Verdict(decide([more > 0 for more in wider]), sentence)
 
 
 def table(results: Results) -> list[list[str]]:
     """Return a row an arm: its best, where that is, how wide it is, and how many runs diverged."""
     rows = [["arm", "best accuracy", "at scale", "worst accuracy", "width in decades", "at best rates", "diverged"]]
     pairs, tuned = widths(over_scale(results)), widths(over_map(results))
-    for norm, name in ARMS.items():
+    for name, norm in ARMS.items():
         arm = {s: r for s, r in over_scale(results).items() if s.norm == norm}
-        by_scale = _by_scale(arm)
-        middles = {scale: statistics.median(values) for scale, values in by_scale.items() if values}
-        runs_at = Counter(scale_of(s) for s in arm)  # a diverged run counts as 0 where scales are compared
-        score = {k: statistics.median([*v, *[0.0] * (runs_at[k] - len(v))]) for k, v in by_scale.items() if v}
-        best = max(score, key=lambda scale: score[scale], default=math.nan)
+        by_scale = {x: found for x, found in _by_scale(arm).items() if not all(map(math.isnan, found))}
+        middles = {x: statistics.median(a for a in found if not math.isnan(a)) for x, found in by_scale.items()}
+        best = max(by_scale, key=lambda x: statistics.median(map(counted, by_scale[x])), default=math.nan)
         rows.append(
             [
                 name,
                 f"{middles[best]:.1%}" if middles else "none",
                 f"{best:g}" if middles else "none",
                 f"{min(middles.values()):.1%}" if middles else "none",
-                interval([pair[name] for pair in pairs.values()], "{:.1f}"),
-                interval([pair[name] for pair in tuned.values()], "{:.1f}"),
-                f"{sum(r['diverged'] for r in arm.values())} of {len(arm)}",
+                in_words([pair[name] for pair in pairs.values()], "{:.1f}"),
+                in_words([pair[name] for pair in tuned.values()], "{:.1f}"),
+                diverged(arm.values()),
             ]
         )
     return rows
 
 
 def _by_scale(arm: Mapping[RunSettings, dict[str, Any]]) -> dict[float, list[float]]:
+    """Return the accuracies by scale."""
     found: dict[float, list[float]] = {}
     for s, r in arm.items():
-        found.setdefault(scale_of(s), []).extend([] if r["diverged"] else [accuracy(r)])
+        found.setdefault(scale_of(s), []).append(accuracy(r))
     return found
 
 
@@ -247,11 +216,11 @@ def draw(results: Results) -> dict[str, Figure]:
     if found:
         figures["accuracy"] = _draw_accuracy(found)
         fig, (ax,) = plots.figure()
-        groups = {name: [pair[name] for pair in widths(found).values()] for name in ARMS.values()}
+        groups = {name: [pair[name] for pair in widths(found).values()] for name in ARMS}
         plots.dots({"width": groups}, ax, ylabel="width (factors of ten)", title="How far the scale may be off")
         ax.set_ylim(bottom=0)
         figures["width"] = fig
-    for norm, name in ARMS.items():
+    for name, norm in ARMS.items():
         shown = {s.scale: r for s, r in results.items() if isinstance(s, ActivationSettings) and s.norm == norm}
         kinds = {kind: shown[scale] for kind, scale in HISTOGRAM_SCALES.items() if scale in shown}
         if kinds:
@@ -266,35 +235,21 @@ def draw(results: Results) -> dict[str, Figure]:
 
 
 def _draw_accuracy(found: Mapping[RunSettings, dict[str, Any]]) -> Figure:
-    fig, (ax,) = plots.figure()
-    grid, seeds = sorted({scale_of(s) for s in found}), sorted({s.seed for s in found})
-    lines: dict[str, tuple[Sequence[float], Array]] = {}
-    crosses: dict[str, tuple[Sequence[float], Sequence[float]]] = {}
-    for norm, name in ARMS.items():
-        arm = {(s.seed, scale_of(s)): r for s, r in found.items() if s.norm == norm}
-        rows = [[accuracy(arm[seed, x]) if (seed, x) in arm else math.nan for x in grid] for seed in seeds]
-        lines[name] = grid, np.array(rows)
-        diverged = [x for (_, x), r in arm.items() if r["diverged"]]
-        if diverged:
-            crosses[f"{name}: {len(diverged)} of {len(arm)} runs diverged"] = diverged, [0.0] * len(diverged)
-    plots.lines_with_bands(
-        lines,
-        ax,
+    grid = {scale_of(s): s.init for s in sorted(found, key=scale_of)}
+    fig = accuracy_over(
+        {name: {x: by_seed(found, norm=norm, init=init) for x, init in grid.items()} for name, norm in ARMS.items()},
         xlabel="standard deviation of the initial weights",
-        ylabel="test accuracy",
         title=f"5 x 100 tanh, {next(iter(found)).steps} steps",
-        logx=True,
-        crosses=crosses,
     )
-    ax.set_ylim(0, 1.3)  # room for the legend
-    ax.set_yticks(np.linspace(0, 1, 6))
+    fig.axes[0].set_ylim(0, 1.3)  # room for the legend
+    fig.axes[0].set_yticks(np.linspace(0, 1, 6))
     return fig
 
 
 def _draw_map(mapped: Mapping[RunSettings, dict[str, Any]]) -> Figure:
     fig, axes = plots.figure(columns=len(ARMS))
     grid, rates = sorted({scale_of(s) for s in mapped}), sorted({s.lr for s in mapped})
-    for ax, (norm, name) in zip(axes, ARMS.items(), strict=True):
+    for ax, (name, norm) in zip(axes, ARMS.items(), strict=True):
         cells: dict[tuple[float, float], list[float]] = {}
         for s, r in mapped.items():
             if s.norm == norm:

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tinynet.experiments.experiment import Results
-from tinynet.experiments.runs import RunSettings, run
-from tinynet.probes import gradient_by_layer
-from tinynet.training import Callback, Run
+from tinynet.experiments.arms import Results
+from tinynet.experiments.runs import RunSettings
 
 LABELS = {
     "depth": "Hidden layers",
@@ -38,39 +36,18 @@ def axes(quick: bool) -> dict[str, list[Any]]:
 class LabSettings(RunSettings):
     """One cell's run in one arm."""
 
-    probed: bool = False
-
     def run(self) -> dict[str, Any]:
         """Train; return test accuracy at each record and the gradient of each hidden layer at the start."""
-        start = _GradientAtStart()
-        history = run(self, start).history
-        return {
-            "accuracy": history.validation_accuracy,
-            "gradient": start.gradient[: self.depth],
-            "diverged": history.diverged,
-        }
-
-
-class _GradientAtStart(Callback):
-    def __init__(self) -> None:
-        self.gradient: list[float] = []
-
-    def on_backward(self, run: Run) -> None:
-        self.gradient = self.gradient or list(gradient_by_layer(run.net).values())
+        made = self.train()
+        by_layer = made["probe"]["values"].get("gradient_rms", {})
+        gradient = [measured[0] for measured in by_layer.values()][: self.depth]
+        return {"accuracy": made["validation_accuracy"], "gradient": gradient, "diverged": made["diverged"]}
 
 
 def _settings(quick: bool, values: Sequence[Any], norm: Literal["batch", "layer"] | None) -> LabSettings:
     depth, lr, scale, activation = values
-    steps = STEPS[quick]
-    return LabSettings(
-        depth=depth,
-        lr=lr,
-        init=f"normal({scale})",
-        activation=activation,
-        norm=norm,
-        steps=steps,
-        record_every=steps // RECORDS,
-    )
+    kind = {"depth": depth, "activation": activation, "init": f"normal({scale})", "norm": norm}
+    return LabSettings(lr=lr, steps=STEPS[quick], record_every=STEPS[quick] // RECORDS, **kind)
 
 
 def runs(quick: bool) -> list[LabSettings]:

@@ -7,29 +7,30 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from tinynet import plots
-from tinynet.experiments.experiment import (
-    Experiment,
+from tinynet.experiments.arms import (
+    ARMS,
+    Result,
     Results,
-    Verdict,
     accuracy,
+    by_seed,
     counted,
     decide,
-    interval,
+    diverged,
+    how_many,
+    in_words,
+    paired,
+    reached,
     rows_by_seed,
 )
-from tinynet.experiments.runs import RunSettings, check
-from tinynet.history import History
+from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.figures import accuracy_over, lines
+from tinynet.experiments.runs import NetworkSettings, RunSettings
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Arm = Literal["batch"] | None
-ARMS: dict[str, Arm] = {"plain": None, "batch norm": "batch"}
 DEPTH = 5  # of the curve and the headline ratio
 HIGHEST, COARSE, HALVINGS = 2.0, 0.5, 4  # powers of ten: 100, down in half decades, then to a factor of 1.075
 LOWEST = -4.0
@@ -37,7 +38,7 @@ TRAINS = 0.9  # of ln(classes), the loss of a network that has learned nothing
 
 
 @dataclass(frozen=True, kw_only=True)
-class LargestRate:
+class LargestRate(NetworkSettings):
     """The meter: the largest learning rate at which one network, one arm and one seed still trains.
 
     A rate trains if after ``steps`` updates the mean training loss of the last tenth of them is below 90 % of
@@ -49,17 +50,10 @@ class LargestRate:
     """
 
     depth: int = DEPTH
-    width: int = 100
     activation: str = "relu"
     init: str = "he_normal"
-    norm: Arm = None
-    batch_size: int = 60
+    norm: Literal["batch"] | None = None
     steps: int = 60
-    seed: int = 0
-    data: str | None = None
-
-    def __post_init__(self) -> None:
-        check(self)
 
     def trains(self, rate: float) -> bool:
         """Return whether the network trains at this rate; the same weights and batches whatever the rate."""
@@ -93,17 +87,9 @@ def runs(quick: bool) -> list[RunSettings | LargestRate]:
     """Return the curve's runs and the meter's, paired by seed."""
     seeds = range(3) if quick else range(5)
     steps, rates = (300, np.geomspace(1e-3, 30, 9)) if quick else (1000, np.geomspace(1e-3, 30, 13))
-    base = RunSettings(
-        depth=DEPTH,
-        width=100,
-        activation="relu",
-        init="he_normal",
-        steps=steps,
-        record_every=100 if quick else 50,
-        probed=False,
-    )
+    base = RunSettings(depth=DEPTH, activation="relu", init="he_normal", steps=steps, probed=False)
     curve = [
-        dataclasses.replace(base, norm=norm, lr=float(f"{rate:.3g}"), seed=seed)
+        dataclasses.replace(base, record_every=100 if quick else 50, norm=norm, lr=float(f"{rate:.3g}"), seed=seed)
         for seed in seeds
         for rate in rates
         for norm in ARMS.values()
@@ -120,15 +106,14 @@ def runs(quick: bool) -> list[RunSettings | LargestRate]:
 
 def largest_rates(results: Results, name: str, depth: int) -> dict[int, float]:
     """Return the meter's rate by seed."""
-    found = [(s, r) for s, r in results.items() if isinstance(s, LargestRate)]
-    return {s.seed: float(r["rate"]) for s, r in found if (s.norm, s.depth) == (ARMS[name], depth)}
+    found = by_seed(results, LargestRate, norm=ARMS[name], depth=depth)
+    return {seed: float(r["rate"]) for seed, r in found.items()}
 
 
 def ratios(results: Results, depth: int) -> list[float]:
     """Return the largest rate with over that without, seed by seed; where neither arm trains there is no ratio."""
-    plain, normalized = (largest_rates(results, name, depth) for name in ARMS)
-    pairs = [(plain[seed], normalized[seed]) for seed in sorted(plain.keys() & normalized.keys())]
-    return [b / a if a else math.inf for a, b in pairs if a or b]
+    pairs = paired(*(largest_rates(results, name, depth) for name in ARMS))
+    return [b / a if a else math.inf for a, b in pairs.values() if a or b]
 
 
 def depths(results: Results) -> list[int]:
@@ -138,11 +123,8 @@ def depths(results: Results) -> list[int]:
 
 def curve(results: Results, name: str) -> dict[float, dict[int, dict[str, Any]]]:
     """Return one arm's runs by learning rate and seed."""
-    by_rate: dict[float, dict[int, dict[str, Any]]] = {}
-    for s, result in results.items():
-        if isinstance(s, RunSettings) and s.norm == ARMS[name]:
-            by_rate.setdefault(s.lr, {})[s.seed] = result
-    return dict(sorted(by_rate.items()))
+    rates = sorted({s.lr for s in results if isinstance(s, RunSettings) and s.norm == ARMS[name]})
+    return {lr: by_seed(results, RunSettings, norm=ARMS[name], lr=lr) for lr in rates}
 
 
 def best_rate(results: Results, name: str) -> float | None:
@@ -152,27 +134,25 @@ def best_rate(results: Results, name: str) -> float | None:
     return max(scores, key=lambda rate: scores[rate]) if scores else None
 
 
-def steps_text(at_rate: Sequence[dict[str, Any]], target: float) -> str:
+def steps_text(at_rate: Sequence[Result], target: float) -> str:
     """Return the median steps to a test accuracy and their range, and how many runs reached it if not all did."""
-    fields = [f.name for f in dataclasses.fields(History)]
-    histories = [History(**{name: result[name] for name in fields}) for result in at_rate]
-    reached = [steps for h in histories if (steps := h.steps_to(target)) is not None]
-    if not reached:
+    steps = reached(at_rate, target)
+    if not steps:
         return "not reached"
-    text = f"{statistics.median_low(reached)}"
-    if min(reached) < max(reached):
-        text += f" (range {min(reached)} to {max(reached)})"
-    return text if len(reached) == len(histories) else f"{text} in {len(reached)} of {len(histories)} runs"
+    text = f"{statistics.median_low(steps)}"
+    if min(steps) < max(steps):
+        text += f" (range {min(steps)} to {max(steps)})"
+    return text if len(steps) == len(at_rate) else f"{text} in {len(steps)} of {len(at_rate)} runs"
 
 
 def verdict(results: Results) -> Verdict:
     """Return whether the largest rate that trains is larger with batch norm for every seed."""
     found = ratios(results, DEPTH)
-    rates = [interval(list(largest_rates(results, name, DEPTH).values()), "{:.2g}") for name in ARMS]
+    rates = [in_words(largest_rates(results, name, DEPTH).values(), "{:.2g}") for name in ARMS]
     if not found:
         return Verdict("not shown", "No pair of runs has a learning rate that trains.")
     sentence = (
-        f"The largest learning rate that still trains {DEPTH} x 100 ReLU is {interval(found, '{:.1f}')} times as "
+        f"The largest learning rate that still trains {DEPTH} x 100 ReLU is {in_words(found, '{:.1f}')} times as "
         f"large with batch norm as without: {rates[1]} against {rates[0]}."
     )
     bests = {name: best for name in ARMS if (best := best_rate(results, name)) is not None}
@@ -192,21 +172,22 @@ def table(results: Results) -> list[list[str]]:
     """Return the meter by depth, then the curve's best and its diverged runs."""
     rows = [["", *ARMS, "with / without"]]
     for depth in depths(results):
-        cells = [interval(list(largest_rates(results, name, depth).values()), "{:.2g}") for name in ARMS]
-        rows.append([f"largest rate that trains, {depth} layers", *cells, interval(ratios(results, depth), "{:.1f}")])
+        cells = [in_words(largest_rates(results, name, depth).values(), "{:.2g}") for name in ARMS]
+        ratio = in_words(ratios(results, depth), "{:.1f}")
+        rows.append([f"largest rate that trains, {depth} layers", *cells, ratio])
     curves = {name: curve(results, name) for name in ARMS}
     bests = {name: best_rate(results, name) for name in ARMS}
     at_best = {name: list(curves[name][best].values()) if best else [] for name, best in bests.items()}
     rows.append(["best rate of the curve", *(f"{best:g}" if best else "no run" for best in bests.values()), ""])
-    rows.append(["test accuracy there", *(interval([*map(accuracy, a)], "{:.2%}") for a in at_best.values()), ""])
+    rows.append(["test accuracy there", *(in_words([*map(accuracy, a)], "{:.2%}") for a in at_best.values()), ""])
     rows += [
         [f"steps to {target:.0%} there", *(steps_text(a, target) for a in at_best.values()), ""]
         for target in (0.9, 0.95)
     ]
-    for word, test in (("diverged", lambda r: r["diverged"]), ("below 50 %", lambda r: counted(accuracy(r)) < 0.5)):
-        everything = [[r for by in curves[name].values() for r in by.values()] for name in ARMS]
-        rows.append([f"runs {word}, all rates", *(f"{sum(map(test, a))} of {len(a)}" for a in everything), ""])
-    return rows
+    everything = [[r for by in curves[name].values() for r in by.values()] for name in ARMS]
+    poor = [how_many(counted(accuracy(r)) < 0.5 for r in arm) for arm in everything]
+    rows.append(["runs diverged, all rates", *map(diverged, everything), ""])
+    return [*rows, ["runs below 50 %, all rates", *poor, ""]]
 
 
 CAPTIONS = {
@@ -225,45 +206,22 @@ CAPTIONS = {
 def draw(results: Results) -> dict[str, Figure]:
     """Return accuracy against rate, and the largest rate against depth if there are several depths."""
     figures: dict[str, Figure] = {}
-    arms: dict[str, tuple[list[float], Any]] = {}
-    crosses: dict[str, tuple[list[float], list[float]]] = {}
-    for name in ARMS:
-        by_rate = curve(results, name)
-        if not by_rate:
-            continue
-        accuracies = [{seed: accuracy(r) for seed, r in by.items()} for by in by_rate.values()]
-        arms[name] = list(by_rate), np.array(rows_by_seed(accuracies))
-        gone = [rate for rate, by in by_rate.items() for r in by.values() if r["diverged"]]
-        if gone:
-            total = sum(map(len, by_rate.values()))
-            crosses[f"{name}: {len(gone)} of {total} runs diverged"] = gone, [0.0] * len(gone)
-    if arms:
-        fig, (ax,) = plots.figure()
-        plots.lines_with_bands(
-            arms,
-            ax,
-            xlabel="learning rate",
-            ylabel="test accuracy",
-            title="Accuracy against learning rate",
-            logx=True,
-            crosses=crosses,
-        )
-        ax.set_ylim(0, 1)
-        figures["accuracy"] = fig
+    curves = {name: curve(results, name) for name in ARMS}
+    if any(curves.values()):
+        title = "Accuracy against learning rate"
+        figures["accuracy"] = accuracy_over(curves, xlabel="learning rate", title=title)
+        figures["accuracy"].axes[0].set_ylim(0, 1)
     measured = depths(results)
     if len(measured) > 1:
-        arms = {}
-        for name in ARMS:
-            rates = [largest_rates(results, name, depth) for depth in measured]
-            seeds = sorted({seed for by in rates for seed in by})
-            if seeds:
-                arms[name] = [*map(float, measured)], np.array([[by.get(s, math.nan) for by in rates] for s in seeds])
-        fig, (ax,) = plots.figure()
-        plots.lines_with_bands(
-            arms, ax, xlabel="hidden layers", ylabel="learning rate", title="Largest rate that trains", logy=True
+        rates = {name: rows_by_seed(largest_rates(results, name, depth) for depth in measured) for name in ARMS}
+        figures["depth"] = lines(
+            {name: (measured, np.array(rows)) for name, rows in rates.items() if rows},
+            xlabel="hidden layers",
+            ylabel="learning rate",
+            title="Largest rate that trains",
+            logy=True,
         )
-        ax.set_xticks(measured)
-        figures["depth"] = fig
+        figures["depth"].axes[0].set_xticks(measured)
     return figures
 
 

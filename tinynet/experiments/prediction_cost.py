@@ -8,18 +8,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from tinynet import plots
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.arms import Results, decide, in_words, rows_by_seed
+from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.figures import lines
+from tinynet.experiments.runs import NetworkSettings
 from tinynet.models import mlp
 from tinynet.network import Network
 from tinynet.typing import Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 INPUTS, CLASSES = 784, 10
 NETWORKS = ("plain", "batch norm", "folded")
@@ -36,7 +36,7 @@ TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictionSettings:
+class PredictionSettings(NetworkSettings):
     """Networks to time at one batch size.
 
     A timing depends on the machine and on what else it does, so `run` is not a function of these settings alone as
@@ -44,12 +44,9 @@ class PredictionSettings:
     single BLAS thread, as the runner gives it.
     """
 
-    batch_size: int
-    seed: int = 0  # of weights, statistics and data
-    rounds: int = 150
     depth: int = 3
-    width: int = 100
     activation: str = "relu"
+    rounds: int = 150
 
     def networks(self) -> dict[str, Network]:
         """Return the plain network, the batch-normalized one with the same weights, and that one folded."""
@@ -121,9 +118,10 @@ def batch_sizes(results: Results) -> list[int]:
 
 def rows(results: Results, measure: str, name: str) -> Array:
     """Return medians over rounds, an array (seeds, batch sizes); nan where the run is missing."""
-    found = {(s.seed, s.batch_size): result[measure][name][1] for s, result in results.items()}
-    seeds, sizes = sorted({settings.seed for settings in results}), batch_sizes(results)
-    return np.array([[found.get((seed, size), np.nan) for size in sizes] for seed in seeds])
+    sizes = batch_sizes(results)
+    return np.array(
+        rows_by_seed({s.seed: r[measure][name][1] for s, r in results.items() if s.batch_size == n} for n in sizes)
+    )
 
 
 def ratios(results: Results, name: str) -> list[float]:
@@ -137,15 +135,15 @@ def verdict(results: Results) -> Verdict:
     if not slower:
         return Verdict("not shown", "No seed was timed at every batch size.")
     sizes = batch_sizes(results)
-    columns = (rows(results, "ratio", name)[:, 0] for name in ("batch norm", "folded"))
-    first = [[float(ratio) for ratio in column if not np.isnan(ratio)] for column in columns]
+    alone = (rows(results, "ratio", name)[:, 0] for name in ("batch norm", "folded"))
+    first = [[float(ratio) for ratio in found if not np.isnan(ratio)] for found in alone]
     difference = max(result["difference"] for result in results.values())
     same = "the same function" if difference <= TOLERANCE else "not the same function"
     return Verdict(
         decide([ratio > 1 for ratio in slower]),
         f"At the median over batch sizes {sizes[0]:,} to {sizes[-1]:,}, a prediction with batch norm takes "
-        f"{interval(slower, '{:.2f}')} times as long as without, and {interval(folded, '{:.2f}')} times once folded. "
-        f"At batch size {sizes[0]:,} alone, {interval(first[0], '{:.2f}')} and {interval(first[1], '{:.2f}')} times. "
+        f"{in_words(slower, '{:.2f}')} times as long as without, and {in_words(folded, '{:.2f}')} times once folded. "
+        f"At batch size {sizes[0]:,} alone, {in_words(first[0], '{:.2f}')} and {in_words(first[1], '{:.2f}')} times. "
         f"Folded and unfolded outputs differ by at most {difference:.1g} of their size: {same}.",
     )
 
@@ -179,34 +177,30 @@ CAPTIONS = {
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; none if there was no run."""
     sizes = batch_sizes(results)
-    measured = {
-        "time": {name: 1e6 * rows(results, "seconds", name) / sizes for name in NETWORKS},
-        "ratio": {name: rows(results, "ratio", name) for name in NETWORKS},
+    if not sizes:
+        return {}
+    seconds, ratio = ({name: rows(results, measure, name) for name in NETWORKS} for measure in ("seconds", "ratio"))
+    how: dict[str, Any] = {
+        "xlabel": "batch size, examples a call",
+        "ticks": sizes[:: -(-len(sizes) // 7)],
+        "logx": True,
     }
-    figures: dict[str, Figure] = {}
-    for name, ylabel, title in (
-        ("time", "time per example, µs", "Time of a prediction"),
-        ("ratio", "time, over the plain network's", "Time of a prediction, over the plain network's"),
-    ):
-        if not sizes:
-            continue
-        figures[name], (ax,) = plots.figure()
-        plots.lines_with_bands(
-            {network: (sizes, values) for network, values in measured[name].items()},
-            ax,
-            xlabel="batch size, examples a call",
-            ylabel=ylabel,
-            title=title,
-            logx=True,
-            logy=name == "time",
-        )
-        shown = sizes[:: -(-len(sizes) // 7)]
-        ax.set_xticks(shown, [f"{size:,}" for size in shown])
-        if name == "time":
-            low, high = ax.get_ylim()
-            ax.set_yticks(ticks := [t for t in TICKS if low <= t <= high], [f"{t:g}" for t in ticks])
-        ax.minorticks_off()
-    return figures
+    time = lines(
+        {name: (sizes, 1e6 * values / sizes) for name, values in seconds.items()},
+        ylabel="time per example, µs",
+        title="Time of a prediction",
+        logy=True,
+        **how,
+    )
+    low, high = time.axes[0].get_ylim()
+    time.axes[0].set_yticks(ticks := [t for t in TICKS if low <= t <= high], [f"{t:g}" for t in ticks])
+    time.axes[0].minorticks_off()
+    over_plain = {name: (sizes, values) for name, values in ratio.items()}
+    ylabel = "time, over the plain network's"
+    return {
+        "time": time,
+        "ratio": lines(over_plain, ylabel=ylabel, title=f"Time of a prediction, {ylabel[6:]}", **how),
+    }
 
 
 EXPERIMENT = Experiment(

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tinynet import plots
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval
+from tinynet.experiments.arms import ARMS, Results, by_seed, decide, diverged, how_many, in_words, paired
+from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.figures import lines
 from tinynet.experiments.runs import RunSettings
 from tinynet.training import Callback, Run, evaluate
 from tinynet.typing import Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 EXAMPLES = 1000  # training examples: few enough to be learned by heart
 SMALL, WHOLE = 20, EXAMPLES  # batch sizes: mean and variance of 20 examples are noisy, those of all have no noise
@@ -76,9 +75,8 @@ def runs(quick: bool) -> list[FitSettings]:
     base = FitSettings(seed=0)
     arms = [base, dataclasses.replace(base, dropout=DROPOUT)]
     arms += [dataclasses.replace(base, batch_size=size) for size in (WHOLE, *(() if quick else BETWEEN))]
-    norms: tuple[Literal["batch"] | None, ...] = (None, "batch")
     seeds = range(3 if quick else 5)
-    return [dataclasses.replace(arm, norm=norm, seed=seed) for seed in seeds for arm in arms for norm in norms]
+    return [dataclasses.replace(arm, norm=norm, seed=seed) for seed in seeds for arm in arms for norm in ARMS.values()]
 
 
 def name(settings: FitSettings) -> str:
@@ -98,14 +96,9 @@ def by_arm(results: Results) -> dict[str, list[dict[str, Any]]]:
 
 def effects(results: Results, batch_size: int, measure: str) -> dict[int, float]:
     """Return, for each seed, what batch norm adds to a measure, without dropout; only where both runs are fitted."""
-    added = {}
-    for s, normalized in results.items():
-        if (s.norm, s.dropout, s.batch_size) != ("batch", 0, batch_size):
-            continue
-        plain = results.get(dataclasses.replace(s, norm=None))
-        if plain is not None and plain["fitted"] and normalized["fitted"]:
-            added[s.seed] = normalized[measure] - plain[measure]
-    return dict(sorted(added.items()))
+    arms = [by_seed(results, dropout=0, batch_size=batch_size, norm=norm) for norm in ARMS.values()]
+    fitted = [{seed: result for seed, result in arm.items() if result["fitted"]} for arm in arms]
+    return {seed: normalized[measure] - plain[measure] for seed, (plain, normalized) in paired(*fitted).items()}
 
 
 def _error(results: Results, batch_size: int) -> dict[int, float]:
@@ -120,19 +113,18 @@ def verdict(results: Results) -> Verdict:
     needed = [r for s, r in results.items() if not s.dropout and s.batch_size in (SMALL, WHOLE)]
     unfit = sum(not r["fitted"] for r in needed)
     if not seeds:
-        return Verdict(
-            "not shown", f"No seed has all four runs at equal training fit ({unfit} runs did not reach it)."
-        )
+        sentence = f"No seed has all four runs at equal training fit ({unfit} runs did not reach it)."
+        return Verdict("not shown", sentence)
     less_error, less_loss = [small[seed] < 0 for seed in seeds], [loss[seed] < 0 for seed in seeds]
     by_noise = [small[seed] < whole[seed] for seed in seeds]
     parts = list(zip(less_error, less_loss, by_noise, strict=True))
     outcome = decide([all(seed) for seed in parts])
     sentence = (
         f"At equal training loss and batches of {SMALL}, batch norm changes the test error, in points, by "
-        f"{interval([small[seed] for seed in seeds], '{:+.1f}')}: lower in {sum(less_error)} of {len(seeds)} seeds; "
-        f"the test loss by {interval([loss[seed] for seed in seeds], '{:+.3f}')}: lower in {sum(less_loss)}. "
+        f"{in_words([small[seed] for seed in seeds], '{:+.1f}')}: lower in {sum(less_error)} of {len(seeds)} seeds; "
+        f"the test loss by {in_words([loss[seed] for seed in seeds], '{:+.3f}')}: lower in {sum(less_loss)}. "
         f"With the mini-batch's noise taken away the error changes by "
-        f"{interval([whole[seed] for seed in seeds], '{:+.1f}')}: the noise favours batch norm in {sum(by_noise)}."
+        f"{in_words([whole[seed] for seed in seeds], '{:+.1f}')}: the noise favours batch norm in {sum(by_noise)}."
     )
     if unfit:  # pairs that are left out must not turn a mixed answer into a clear one
         outcome = "not shown"
@@ -148,12 +140,12 @@ def table(results: Results) -> list[list[str]]:
         rows.append(
             [
                 arm,
-                interval([1 - r["train_accuracy"] for r in fitted], "{:.1%}"),
-                interval([1 - r["test_accuracy"] for r in fitted], "{:.1%}"),
-                interval([r["test_loss"] for r in fitted], "{:.3f}"),
-                interval([r["steps"] for r in fitted], "{:.0f}"),
-                f"{len(all_runs) - len(fitted)} of {len(all_runs)}",
-                f"{sum(r['diverged'] for r in all_runs)} of {len(all_runs)}",
+                in_words([1 - r["train_accuracy"] for r in fitted], "{:.1%}"),
+                in_words([1 - r["test_accuracy"] for r in fitted], "{:.1%}"),
+                in_words([r["test_loss"] for r in fitted], "{:.3f}"),
+                in_words([r["steps"] for r in fitted], "{:.0f}"),
+                how_many(not r["fitted"] for r in all_runs),
+                diverged(all_runs),
             ]
         )
     return rows
@@ -194,23 +186,21 @@ def draw(results: Results) -> dict[str, Figure]:
     plots.dots({"gap": gaps}, ax, ylabel="train minus test accuracy, points", title="Generalization gap")
     figures["gap"] = fig
 
-    fig, (ax,) = plots.figure()
-    seeds: Sequence[int] = sorted({s.seed for s in results})
-    sizes: Sequence[int] = sorted({s.batch_size for s in results if not s.dropout})
-    added = [_error(results, size) for size in sizes]
-    rows = np.array([[effect.get(seed, np.nan) for effect in added] for seed in seeds]).reshape(len(seeds), len(sizes))
-    plots.lines_with_bands(
+    sizes = sorted({s.batch_size for s in results if not s.dropout})
+    effect = [_error(results, size) for size in sizes]
+    seeds = sorted({s.seed for s in results})
+    rows = np.array([[by.get(seed, math.nan) for by in effect] for seed in seeds]).reshape(len(seeds), len(sizes))
+    figures["noise"] = lines(
         {"batch norm minus plain": (sizes, rows)},
-        ax,
         xlabel="batch size (examples)",
         ylabel="change of the test error, points",
         title="The effect against the batch size",
         logx=True,
     )
+    (ax,) = figures["noise"].axes
     ax.axhline(0, color="black", linewidth=1)
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    figures["noise"] = fig
     return figures
 
 

@@ -7,14 +7,12 @@ import statistics
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tinynet.experiments.experiment import Results, counted, interval
-from tinynet.experiments.runs import check, load_data
+from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, counted, diverged, in_words
+from tinynet.experiments.runs import TrainingSettings
 from tinynet.layers import BatchNorm, Dense, Layer, make_activation
 from tinynet.network import Sequential
-from tinynet.optimizers import SGD
-from tinynet.training import evaluate, fit
+from tinynet.training import evaluate
 
-ARMS: dict[Literal["batch"] | None, str] = {None: "plain", "batch": "batch norm"}
 # Ten where 50,000 steps end on the steep part of the curve: single runs there differ by more than the tolerance.
 SEEDS = {("relu", 0.01): 3, ("relu", 1.0): 3, ("sigmoid", 0.01): 10, ("sigmoid", 1.0): 3}
 TOLERANCE = 0.01
@@ -49,19 +47,13 @@ METHOD = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReplicationSettings:
+class ReplicationSettings(TrainingSettings):
     """One run of the notebook: its settings are the defaults, and in `run`."""
 
-    activation: str
-    lr: float
-    norm: Literal["batch"] | None = None
-    seed: int = 0
+    depth: int = 3
     steps: int = 50_000
+    norm: Literal["batch"] | None = None
     held_out: int = 5000  # training images that the notebook validates on: the first, in TensorFlow's own split
-    data: str | None = None  # a folder of IDX files; None is the bundled MNIST
-
-    def __post_init__(self) -> None:
-        check(self)
 
     def run(self) -> dict[str, Any]:
         """Train; return the test accuracy with running statistics.
@@ -69,16 +61,16 @@ class ReplicationSettings:
         Two small things differ from TensorFlow: the 40 images left over from an epoch of batches of 60 are a short
         batch of their own (see `tinynet.fit`), and the running variance is the unbiased one (60/59 of TensorFlow's).
         """
-        train, test = load_data(self.data)
+        train, test = self.sets()
         train = train[self.held_out :]
         layers: list[Layer] = []
-        for _ in range(3):
-            layers.append(Dense(100, bias=self.norm is None, init="normal(0.05)"))
+        for _ in range(self.depth):
+            layers.append(Dense(self.width, bias=self.norm is None, init="normal(0.05)"))
             layers += [BatchNorm(decay=0.99, eps=1e-3)] if self.norm else []
             layers.append(make_activation(self.activation))
         layers.append(Dense(int(train.y.max()) + 1, init="normal(0.05)"))
         net = Sequential(layers, inputs=train.x.shape[1], seed=self.seed)
-        history = fit(net, train, optimizer=SGD(self.lr), steps=self.steps, batch_size=60, seed=self.seed)
+        history = self.fit(net, train)
         return {
             "accuracy": math.nan if history.diverged else evaluate(net, test)[1],
             "diverged": history.diverged,
@@ -91,7 +83,7 @@ def runs() -> list[ReplicationSettings]:
         ReplicationSettings(activation=activation, lr=lr, norm=norm, seed=seed)
         for (activation, lr), seeds in SEEDS.items()
         for seed in range(seeds)
-        for norm in ARMS
+        for norm in ARMS.values()
     ]
 
 
@@ -99,15 +91,10 @@ def by_row(results: Results) -> dict[tuple[str, float, str], tuple[list[float], 
     """Return published accuracies and our results by activation, learning rate and arm, where there are any."""
     rows = {}
     for (activation, lr), published in PUBLISHED.items():
-        for (norm, name), theirs in zip(ARMS.items(), published, strict=True):
-            wanted = (activation, lr, norm)
-            ours = [
-                result
-                for s, result in results.items()
-                if isinstance(s, ReplicationSettings) and (s.activation, s.lr, s.norm) == wanted
-            ]
+        for (name, norm), theirs in zip(ARMS.items(), published, strict=True):
+            ours = by_seed(results, ReplicationSettings, activation=activation, lr=lr, norm=norm)
             if ours:
-                rows[activation, lr, name] = theirs, ours
+                rows[activation, lr, name] = theirs, list(ours.values())
     return rows
 
 
@@ -117,14 +104,15 @@ def sentence(results: Results) -> str:
     for (activation, lr, arm), (theirs, ours) in by_row(results).items():
         if theirs[0] == DIVERGED:
             continue
-        accuracies = [math.nan if result["diverged"] else float(result["accuracy"]) for result in ours]
-        median = statistics.median(map(counted, accuracies))
+        accuracies = [*map(accuracy, ours)]
+        as_counted = [*map(counted, accuracies)]
+        median = statistics.median(as_counted)
         near.append(_is_near(median, statistics.median(theirs)))
         own.append(_is_near(median, theirs[0]))
         if not (near[-1] and own[-1]):
-            inside = min(map(counted, accuracies)) <= theirs[0] <= max(map(counted, accuracies))
+            inside = min(as_counted) <= theirs[0] <= max(as_counted)
             missed.append(
-                f"{activation} at learning rate {lr:g}, {arm}: {interval(accuracies, '{:.4f}')} here, {theirs[0]:.4f} "
+                f"{activation} at learning rate {lr:g}, {arm}: {in_words(accuracies, '{:.4f}')} here, {theirs[0]:.4f} "
                 f"in the notebook, {'inside' if inside else 'outside'} that range, {_range(theirs[1:])} in its "
                 f"copies, {statistics.median(theirs):.4f} the median of all"
             )
@@ -146,9 +134,9 @@ def table(results: Results) -> list[list[str]]:
         [
             f"{activation}, learning rate {lr:g}",
             arm,
-            interval([math.nan if result["diverged"] else result["accuracy"] for result in ours], "{:.4f}"),
+            in_words([*map(accuracy, ours)], "{:.4f}"),
             f"{theirs[0]:.4f} (copies {_range(theirs[1:])}, median of all {statistics.median(theirs):.4f})",
-            f"{sum(bool(result['diverged']) for result in ours)} of {len(ours)}",
+            diverged(ours),
         ]
         for (activation, lr, arm), (theirs, ours) in by_row(results).items()
     ]

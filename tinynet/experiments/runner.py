@@ -1,4 +1,4 @@
-"""A few runs watched live: one process a core, one bar over all steps, and Ctrl-C keeps what was recorded."""
+"""A few runs watched live: one bar over all their steps, and Ctrl-C keeps what they recorded until then."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from typing import Any
 from tinynet import progress
 from tinynet.errors import InputError
 from tinynet.experiments.executors import SPAWN, WorkerProcesses
-from tinynet.experiments.runs import RunResult, RunSettings, run
+from tinynet.experiments.runs import RunSettings
 from tinynet.training import Callback, Run
 
 POLL_SECONDS = 0.1  # between looks at what the workers have done
 
 
-def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> list[RunResult]:
-    """Do the runs on ``jobs`` worker processes of one thread each, and return those that gave anything, in order.
+def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> dict[RunSettings, dict[str, Any]]:
+    """Do the runs on ``jobs`` worker processes of one thread each; return the results of those that recorded anything.
 
-    On Ctrl-C the workers stop after their current step; what they recorded is returned, marked ``interrupted``.
+    On Ctrl-C the workers stop after their current step, and the results end with what was recorded until then.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> 
         progress.bar(sum(s.steps for s in settings), description) as bar,
         WorkerProcesses(jobs, _prepare, done, stop) as pool,
     ):
-        finished: list[Future[RunResult | None]] = []
+        finished: list[Future[dict[str, Any] | None]] = []
         try:
             pool.start()
             finished += [pool.submit(_run_in_worker, s) for s in settings]
@@ -50,10 +50,10 @@ def run_all(settings: Sequence[RunSettings], *, jobs: int, description: str) -> 
                 raise
             pool.shutdown(cancel_futures=True)
     try:
-        results = [future.result() for future in finished if not future.cancelled()]
+        results = [None if future.cancelled() else future.result() for future in finished]
     except BrokenProcessPool:
         raise InputError("a worker process was killed (out of memory?); try fewer with --jobs 1") from None
-    return [result for result in results if result is not None and result.history.steps]
+    return {s: result for s, result in zip(settings, results, strict=False) if result is not None and result["steps"]}
 
 
 def available_cores() -> int:
@@ -63,8 +63,8 @@ def available_cores() -> int:
 
 # -- in the worker processes ------------------------------------------------------------------------------
 
-_done: Any = None  # where steps are reported, and what says stop: set once when a worker starts
-_stop: Any = None
+_done: Any = None  # a queue to the parent, of steps made
+_stop: Any = None  # an event: whether to stop. Both are set once, when a worker starts
 
 
 def _prepare(done: Any, stop: Any) -> None:
@@ -75,12 +75,12 @@ def _prepare(done: Any, stop: Any) -> None:
     threadpool_limits(1)  # two workers with two threads each get in each other's way
 
 
-def _run_in_worker(settings: RunSettings) -> RunResult | None:
-    return None if _stop.is_set() else run(settings, _Report())
+def _run_in_worker(settings: RunSettings) -> dict[str, Any] | None:
+    return None if _stop.is_set() else settings.train(_Report())
 
 
 class _Report(Callback):
-    """Tells the parent of the steps made, a few times a second, and listens for its stop."""
+    """Tells the parent, a few times a second, how many steps were made, and stops when it says so."""
 
     def __init__(self) -> None:
         self.reported, self.time = 0, time.monotonic()

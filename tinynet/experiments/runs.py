@@ -1,4 +1,4 @@
-"""One training run: a pure function of its settings, which are plain data."""
+"""Runs as plain data: the settings that all kinds of run share, and the usual run, which trains one network."""
 
 from __future__ import annotations
 
@@ -22,31 +22,66 @@ from tinynet.training import Callback, fit
 LEAST = {"depth": 1, "width": 1, "steps": 1, "batch_size": 1, "record_every": 1, "train_size": 1, "seed": 0}
 
 
-def check(settings: Any) -> None:
-    """Raise InputError for settings that cannot train, and name the one that is wrong.
+@dataclass(frozen=True, kw_only=True)
+class NetworkSettings:
+    """The base of all settings. What a run computes depends on its settings and on nothing else.
 
-    Settings call this as they are made, so that a sweep with a wrong one among them does not even begin. Settings of
-    every kind give their fields the same names; those that a kind does not have are not looked at.
+    A kind of run adds its own settings, and a method ``run`` that returns plain data, which can be written as JSON.
+    Its settings are checked when they are made, so that a sweep with a wrong one does not begin. ``data`` is a folder
+    of IDX files, or None for the bundled MNIST; some runs take no data set.
+
+    Raises
+    ------
+    InputError
+        If a setting cannot be; it names that one.
     """
-    values = {name: value for name, value in vars(settings).items() if value is not None}
-    norm = values.get("norm")
-    if norm not in ("batch", "layer", None):
-        raise unknown_name("norm (None for none)", norm, ["batch", "layer"])
-    for name, least in LEAST.items():
-        least += name == "batch_size" and norm == "batch"  # one example has no variance
-        value = values.get(name, least)
-        if not isinstance(value, int) or value < least:
-            with_norm = " with batch normalization" if least > LEAST[name] else ""
-            raise InputError(f"{name} must be a whole number (an int) of at least {least}{with_norm}, not {value!r}")
-    SGD(values.get("lr", 0.1), momentum=values.get("momentum", 0.0))
-    make_activation(values.get("activation", "relu"))
-    initializers.get(values.get("init", "he_normal"))
-    Dropout(values.get("dropout", 0.0))
+
+    depth: int = 5
+    width: int = 100
+    activation: str = "sigmoid"
+    batch_size: int = 60
+    seed: int = 0
+    data: str | None = None
+
+    def __post_init__(self) -> None:
+        values = {name: value for name, value in vars(self).items() if value is not None}
+        norm = values.get("norm")
+        if norm not in ("batch", "layer", None):
+            raise unknown_name("norm (None for none)", norm, ["batch", "layer"])
+        for name, least in LEAST.items():
+            least += name == "batch_size" and norm == "batch"  # one example has no variance
+            value = values.get(name, least)
+            if not isinstance(value, int) or value < least:
+                at_least = f"at least {least}{' with batch normalization' if least > LEAST[name] else ''}"
+                raise InputError(f"{name} must be a whole number (an int) of {at_least}, not {value!r}")
+        SGD(values.get("lr", 0.1), momentum=values.get("momentum", 0.0))
+        make_activation(self.activation)
+        initializers.get(values.get("init", "he_normal"))
+        Dropout(values.get("dropout", 0.0))
+
+    def sets(self) -> tuple[Dataset, Dataset]:
+        """Return the training set and the test set."""
+        return load_data(self.data)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """Everything one training run depends on: the same settings give the same numbers.
+class TrainingSettings(NetworkSettings):
+    """The settings of a run that trains: also ``lr`` and ``momentum`` of `tinynet.SGD`, and the number of steps."""
+
+    lr: float = 0.1
+    momentum: float = 0.0
+    steps: int = 5000
+
+    def fit(self, net: Network, train: Dataset, *callbacks: Callback, **more: Any) -> History:
+        """Train as the settings say; ``more`` is handed to `tinynet.fit`."""
+        optimizer = SGD(self.lr, momentum=self.momentum)
+        how: dict[str, Any] = {"steps": self.steps, "batch_size": self.batch_size, "seed": self.seed}
+        return fit(net, train, optimizer=optimizer, callbacks=callbacks, **how, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(TrainingSettings):
+    """Everything that the training of one multi-layer perceptron depends on.
 
     Parameters
     ----------
@@ -57,8 +92,7 @@ class RunSettings:
     lr, momentum : float
         As for `tinynet.SGD`.
     batch_size, steps, seed : int
-        As for `tinynet.fit`, so that runs that differ in ``norm`` only see the same batches; the seed is that of the
-        weights, too.
+        As for `tinynet.fit`. Runs that differ in ``norm`` only start from the same weights and see the same batches.
     data : str, optional
         A folder of IDX files; by default the bundled MNIST.
     train_size : int, optional
@@ -71,77 +105,47 @@ class RunSettings:
     Raises
     ------
     InputError
-        If they cannot train; see `check`.
+        If a setting cannot be; it names that one.
     """
 
     depth: int = 10
-    width: int = 100
-    activation: str = "sigmoid"
     init: str | None = None
     norm: Literal["batch", "layer"] | None = None
     dropout: float = 0.0
-    lr: float = 0.1
-    momentum: float = 0.0
-    batch_size: int = 60
-    steps: int = 5000
-    seed: int = 0
-    data: str | None = None
     train_size: int | None = None
     record_every: int = 100
     probed: bool = True
 
-    def __post_init__(self) -> None:
-        check(self)
-
     def run(self) -> dict[str, Any]:
-        """Train and return plain data: the history's lists, and the probe's steps and values if ``probed``."""
-        result = run(self)
-        plain: dict[str, Any] = dataclasses.asdict(result.history)
-        if self.probed:
-            plain["probe"] = {"steps": result.probe.steps, "values": result.probe.values}
-        return plain
+        """Train; return plain data: the history's lists, and if ``probed`` the probe's steps and values."""
+        return self.train()
 
-    def network(self, train: Dataset) -> Network:
-        """Return the network before training; settings that differ only in ``norm`` start from the same weights."""
+    def train(self, *callbacks: Callback) -> dict[str, Any]:
+        """Do `run` with callbacks besides; one of them may stop it before its time.
+
+        Raises
+        ------
+        InputError
+            If the folder in ``data`` cannot be read; see `tinynet.datasets.idx`.
+        """
+        train, test = self.sets()
+        probe = Probe(every=self.record_every)
+        watching = [probe, *callbacks] if self.probed else callbacks
+        net = self.network(train)
+        history = self.fit(net, train, *watching, validation=test, validate_every=self.record_every)
+        made: dict[str, Any] = dataclasses.asdict(history)
+        return made | {"probe": {"steps": probe.steps, "values": probe.values}} if self.probed else made
+
+    def network(self, train: Dataset, **more: Any) -> Network:
+        """Return the network before training; ``more`` is handed to `tinynet.mlp`."""
         hidden, classes = [self.width] * self.depth, int(train.y.max()) + 1
-        return mlp(
-            train.x.shape[1],
-            hidden,
-            classes,
-            activation=self.activation,
-            norm=self.norm,
-            init=self.init,
-            dropout=self.dropout,
-            seed=self.seed,
-        )
+        kind: dict[str, Any] = {"activation": self.activation, "norm": self.norm, "init": self.init}
+        return mlp(train.x.shape[1], hidden, classes, dropout=self.dropout, seed=self.seed, **kind, **more)
 
     def sets(self) -> tuple[Dataset, Dataset]:
         """Return the training set, of the size asked for, and the test set."""
         train, test = load_data(self.data)
         return train if self.train_size is None else train[: self.train_size], test
-
-    def fit(self, net: Network, train: Dataset, *callbacks: Callback, **more: Any) -> History:
-        """Train as the settings say; ``more`` is handed to `tinynet.fit`."""
-        return fit(
-            net,
-            train,
-            optimizer=SGD(self.lr, momentum=self.momentum),
-            steps=self.steps,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            callbacks=callbacks,
-            **more,
-        )
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """What one run gave. ``interrupted`` runs hold what was recorded until then."""
-
-    settings: RunSettings
-    history: History
-    probe: Probe
-    interrupted: bool = False
 
 
 def load_data(folder: str | None) -> tuple[Dataset, Dataset]:
@@ -152,37 +156,3 @@ def load_data(folder: str | None) -> tuple[Dataset, Dataset]:
 @functools.lru_cache(maxsize=4)  # a worker does many runs on one data set
 def _loaded(folder: str | None, version: str | None) -> tuple[Dataset, Dataset]:
     return datasets.mnist() if folder is None else datasets.idx(folder)
-
-
-def run(settings: RunSettings, *callbacks: Callback) -> RunResult:
-    """Train one network as its settings say, with a probe and test accuracy at every record.
-
-    Parameters
-    ----------
-    settings : RunSettings
-    *callbacks : Callback
-        Besides the probe.
-
-    Returns
-    -------
-    RunResult
-        With ``.history``, ``.probe`` and ``.interrupted``, whether a callback ended it before its time.
-
-    Raises
-    ------
-    InputError
-        If the folder in ``data`` cannot be read; see `tinynet.datasets.idx`.
-    """
-    train, test = settings.sets()
-    history, probe = History(), Probe(every=settings.record_every)
-    watching = [probe, *callbacks] if settings.probed else callbacks
-    settings.fit(
-        settings.network(train),
-        train,
-        *watching,
-        validation=test,
-        validate_every=settings.record_every,
-        history=history,
-    )
-    stopped = not history.diverged and history.steps[-1:] != [settings.steps]
-    return RunResult(settings, history, probe, interrupted=stopped)

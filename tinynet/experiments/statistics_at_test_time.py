@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.figure import Figure
 
-from tinynet import plots
 from tinynet.datasets import Dataset
-from tinynet.experiments.experiment import Experiment, Results, Verdict, decide, interval, rows_by_seed
+from tinynet.experiments.arms import Results, by_seed, decide, diverged, in_words, rows_by_seed
+from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.figures import Crosses, crosses, lines
 from tinynet.experiments.runs import RunSettings
 from tinynet.layers import BatchNorm
 from tinynet.network import Network
 from tinynet.training import Callback, Run, evaluate
 from tinynet.typing import Array
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 SEEDS = 3
 STEPS = {True: [100, 600], False: [100, 1000, 10_000]}
@@ -128,8 +127,8 @@ def schedules(results: Results) -> list[int]:
 
 def whole(results: Results, activation: str, steps: int) -> dict[int, dict[str, Any]]:
     """Return, by seed, the results of one activation and schedule that did not diverge."""
-    chosen = {s.seed: r for s, r in results.items() if (s.activation, s.steps) == (activation, steps)}
-    return {seed: chosen[seed] for seed in sorted(chosen) if not chosen[seed]["diverged"]}
+    chosen = by_seed(results, activation=activation, steps=steps)
+    return {seed: result for seed, result in chosen.items() if not result["diverged"]}
 
 
 def gain(result: Mapping[str, Any], decay: str = USUAL) -> float:
@@ -144,12 +143,12 @@ def at_chance(result: Mapping[str, Any]) -> bool:
 
 def verdict(results: Results) -> Verdict:
     """Return whether population statistics are as good as running ones, and batch statistics useless for one image."""
-    diverged = sum(result["diverged"] for result in results.values())
+    lost = sum(result["diverged"] for result in results.values())
     short, *_, long = schedules(results) * 2 or [0, 0]
     first, last = ({a: whole(results, a, steps) for a in ACTIVATIONS} for steps in (short, long))
     seeds = sorted(set.intersection(*(set(found) for found in first.values())))
     if not seeds:
-        return Verdict("not shown", f"No seed has a whole run of each activation; {diverged} runs diverged.")
+        return Verdict("not shown", f"No seed has a whole run of each activation; {lost} runs diverged.")
     first = {a: {seed: found[seed] for seed in seeds} for a, found in first.items()}
     pairs = [[found[seed] for found in first.values()] for seed in seeds]
     good = [all(gain(r) >= 0 and at_chance(r) for r in pair) for pair in pairs]
@@ -167,13 +166,13 @@ def verdict(results: Results) -> Verdict:
         f"all can score {100 * pairs[0][0]['chance']:.1f} % and the whole training set's statistics "
         f"{min(population):.1f} to {max(population):.1f} %."
     )
-    return Verdict(decide(good), sentence + (f" {diverged} of {len(results)} runs diverged." if diverged else ""))
+    return Verdict(decide(good), sentence + (f" {diverged(results.values())} runs diverged." if lost else ""))
 
 
 def _gains(found: Mapping[str, Mapping[int, Mapping[str, Any]]], decay: str) -> str:
     return " and ".join(
-        f"{interval([gain(r, decay) for r in by_seed.values()], '{:+.2f}')} for {activation}"
-        for activation, by_seed in found.items()
+        f"{in_words([gain(r, decay) for r in whole_runs.values()], '{:+.2f}')} for {activation}"
+        for activation, whole_runs in found.items()
     )
 
 
@@ -185,15 +184,14 @@ def table(results: Results) -> list[list[str]]:
     for steps in schedules(results):
         for activation in ACTIVATIONS:
             found = whole(results, activation, steps)
-            done = [r for s, r in results.items() if (s.activation, s.steps) == (activation, steps)]
-            diverged = sum(r["diverged"] for r in done)
+            done = by_seed(results, activation=activation, steps=steps).values()
             accuracies = [
                 (r["running"][USUAL], r["population"], r["minibatch"], r["batch"]["1"], r["batch"].get("60", math.nan))
                 for r in found.values()
             ]
             known = [[100 * row[k] for row in accuracies if not math.isnan(row[k])] for k in range(5)]
-            cells = [interval(values, "{:.2f}") for values in known]
-            body.append([f"{steps:,}", activation, *cells, f"{diverged} of {len(done)}"])
+            cells = [in_words(values, "{:.2f}") for values in known]
+            body.append([f"{steps:,}", activation, *cells, diverged(done)])
     return [header, *body]
 
 
@@ -217,33 +215,31 @@ CAPTIONS = {
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
-    steps = schedules(results) or [0]
+    steps, sizes = schedules(results) or [0], TEST_BATCH_SIZES
     figures: dict[str, Figure] = {}
     for a in ACTIVATIONS:
-        rs, sizes = list(whole(results, a, steps[-1]).values()), TEST_BATCH_SIZES
-        lines = {
+        rs = list(whole(results, a, steps[-1]).values())
+        rows = {
             "the test batch's": [[100 * r["batch"].get(str(m), math.nan) for m in sizes] for r in rs],
             "whole training set's": [[100 * r["population"]] * len(sizes) for r in rs],
             f"running, decay {USUAL}": [[100 * r["running"][USUAL]] * len(sizes) for r in rs],
         }
         labels = ("test batch size, images", "test accuracy, %", f"Statistics at test time: {a}, {steps[-1]:,} steps")
-        _add(figures, f"test_batch_size_{a}", sizes, lines, labels)
+        _add(figures, f"test_batch_size_{a}", sizes, rows, labels)
 
-    lines, crosses = {}, {}
+    gains = {a: [{k: gain(r) for k, r in whole(results, a, n).items()} for n in steps] for a in ACTIVATIONS}
+    crossed: Crosses = {}
     for a in ACTIVATIONS:
-        lines[a] = rows_by_seed({seed: gain(r) for seed, r in whole(results, a, n).items()} for n in steps)
-        runs = [(s.steps, r) for s, r in results.items() if s.activation == a]
-        lost = [n for n, r in runs if r["diverged"]]
-        if lost:
-            crosses[f"{a}: {len(lost)} of {len(runs)} runs diverged"] = (lost, [0.0] * len(lost))
+        crossed |= crosses(a, [(s.steps, r) for s, r in results.items() if s.activation == a])
     title = "Whole set against running, by length of training"
     difference = "accuracy, whole set - running, points"
-    _add(figures, "schedule", steps, lines, ("steps of training", difference, title), crosses)
+    rows = {a: rows_by_seed(by_length) for a, by_length in gains.items()}
+    _add(figures, "schedule", steps, rows, ("steps of training", difference, title), crossed)
 
     memory = [round(1 / (1 - decay)) for decay in DECAYS]
-    lines = {a: [[gain(r, str(d)) for d in DECAYS] for r in whole(results, a, steps[0]).values()] for a in ACTIVATIONS}
+    rows = {a: [[gain(r, str(d)) for d in DECAYS] for r in whole(results, a, steps[0]).values()] for a in ACTIVATIONS}
     title = f"Whole set against running, by memory, after {steps[0]:,} steps"
-    _add(figures, "decay", memory, lines, ("memory, 1 / (1 - decay), steps", difference, title))
+    _add(figures, "decay", memory, rows, ("memory, 1 / (1 - decay), steps", difference, title))
     return figures
 
 
@@ -251,19 +247,15 @@ def _add(
     figures: dict[str, Figure],
     name: str,
     x: Sequence[int],
-    lines: Mapping[str, list[list[float]]],
+    rows: Mapping[str, list[list[float]]],
     labels: tuple[str, str, str],
-    crosses: Mapping[str, tuple[Sequence[float], Sequence[float]]] | None = None,
+    crossed: Crosses | None = None,
 ) -> None:
     """Add a figure of one line an arm, unless there is nothing to draw."""
-    arms = {arm: (x, np.array(rows)) for arm, rows in lines.items() if rows}
-    if not arms and not crosses:
-        return
-    figures[name], (ax,) = plots.figure()
-    xlabel, ylabel, title = labels
-    plots.lines_with_bands(arms, ax, xlabel=xlabel, ylabel=ylabel, title=title, logx=True, crosses=crosses)
-    ax.set_xticks(x, [f"{value:,}" for value in x])
-    ax.minorticks_off()
+    arms = {arm: (x, np.array(of_arm)) for arm, of_arm in rows.items() if of_arm}
+    if arms or crossed:
+        xlabel, ylabel, title = labels
+        figures[name] = lines(arms, ticks=x, xlabel=xlabel, ylabel=ylabel, title=title, logx=True, crosses=crossed)
 
 
 EXPERIMENT = Experiment(

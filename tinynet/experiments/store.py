@@ -1,4 +1,4 @@
-"""Finished runs on disk: a file each, named after all that its numbers depend on, written whole or not at all."""
+"""Finished runs on disk. Each has a file, whose name stands for all that its numbers depend on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tinynet import files
 from tinynet.datasets.idx import data_version
 from tinynet.errors import InputError
 
-# No run's numbers depend on these files; a change in any other makes kept results stale.
+# No run's numbers depend on these files. A change in any other file makes kept results stale.
 HARMLESS = {
     "__init__.py",
     "__main__.py",
@@ -41,27 +41,27 @@ SHARED = ("experiments/runs.py", "experiments/variants.py")
 
 
 class Settings(Protocol):
-    """A frozen dataclass of plain values whose `run` depends on nothing else and returns plain data.
+    """What a sweep can run: a frozen dataclass of plain values. Its `run` depends on them alone.
 
-    A field called ``data`` is a folder of IDX files, or None.
+    If it has a field ``data``, that is a folder of IDX files, or None.
     """
 
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def run(self) -> dict[str, Any]:
-        """Do the run; the result survives JSON."""
+        """Do the run; return plain data that can be written as JSON."""
         ...
 
 
 class Store:
-    """A folder of finished runs: ``KIND-CODE/HASH.json``, each with a checksum of its result.
+    """A folder of finished runs, ``KIND-CODE/HASH.json``. A file has a checksum of its result.
 
-    KIND is the settings' class, CODE the version of the code that made the run, HASH stands for the settings, and
-    for the content of the data set in place of its path. So what other code made is another run: it is neither
-    used nor touched.
+    KIND is the class of the settings. CODE is the version of the code that made the run: a run that other code made
+    is another run, which is neither used nor touched. HASH stands for the settings. In it the content of the data set
+    takes the place of the folder's path.
 
-    Versions of Python, NumPy, Numba and the BLAS are not in the name: they change a number's last digits, and a sweep
-    that is moved to another machine should not start over. They are in the file, under ``made_by``.
+    Versions of Python, NumPy, Numba and the BLAS are in the file, under ``made_by``, and not in its name. They change
+    the last digits of numbers, but a sweep that moves to another machine should not start over.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,12 +71,12 @@ class Store:
         self._data: dict[str | None, str | None] = {}
 
     def version(self, module: str) -> str:
-        """Return `code_version`, as it was when first asked."""
+        """Return the `code_version` that there was when this store first asked for it."""
         self._versions[module] = self._versions.get(module) or code_version(module)
         return self._versions[module]
 
     def data_version(self, settings: Settings) -> str | None:
-        """Return `version_of_data`, as it was when first asked."""
+        """Return the `version_of_data` that there was when this store first asked for it."""
         folder = getattr(settings, "data", None)
         self._data[folder] = self._data.get(folder) or version_of_data(settings)
         return self._data[folder]
@@ -94,7 +94,7 @@ class Store:
         return f"{kind.__name__}-{self.version(kind.__module__)[:16]}"
 
     def read(self, settings: Settings) -> dict[str, Any] | None:
-        """Return a kept result; None if there is none, or its file is `damaged`."""
+        """Return a kept result. Return None if there is none, or if its file is damaged, which is remembered."""
         path = self.path(settings)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ class Store:
         return None
 
     def keep(self, settings: Settings, made: dict[str, Any]) -> None:
-        """Write a run's ``result`` and ``made_by``, with its settings; raise InputError if there is no room."""
+        """Write what was ``made``, a run's result and ``made_by``, and its settings; raise InputError if it cannot."""
         content = {"settings": dataclasses.asdict(settings), **made, "sha256": _checksum(made["result"])}
         try:
             files.write_text(self.path(settings), json.dumps(content))
@@ -128,7 +128,7 @@ class Store:
             ) from None
 
     def remarks(self, kinds: Iterable[type]) -> list[str]:
-        """Return a line on kept runs of these kinds that other code made, and one on each file that is damaged."""
+        """Return a line on the kept runs of these kinds that other code made, and one on each damaged file."""
         lines, here = [], {self._subfolder(kind) for kind in kinds}
         stale = [
             path
@@ -151,7 +151,7 @@ def _checksum(result: Any) -> str:
 
 
 def code_version(module: str) -> str:
-    """Return a hash of the source that a run's numbers depend on: tinynet's own and the settings' ``module``."""
+    """Return a hash of the source that a run's numbers depend on: much of tinynet, and the settings' ``module``."""
     root = Path(tinynet.__file__).parent
     paths = sorted(path for path in root.rglob("*.py") if path.relative_to(root).parts[0] not in HARMLESS)
     paths += [*(root / name for name in SHARED), *_source(module, root)]
@@ -162,7 +162,7 @@ def code_version(module: str) -> str:
 
 
 def _source(module: str, root: Path) -> list[Path]:
-    """Return the file of a module, if it has one: tinynet's, or the user's own."""
+    """Return the file of a module of tinynet or of the user; a module that was typed in has none."""
     name = module.removeprefix("tinynet.")
     if name != module:
         return [root / f"{name.replace('.', '/')}.py"]
@@ -171,13 +171,19 @@ def _source(module: str, root: Path) -> list[Path]:
 
 
 def shared_module(settings: Settings) -> str:
-    """Return the module of which a sweep and its workers must have the same version; scripts are not on a cluster."""
+    """Return the module that a sweep and its workers elsewhere must have alike.
+
+    It is the settings' own, if that is in tinynet. A user's script is not a file on a cluster's machines.
+    """
     module = type(settings).__module__
     return module if module.startswith("tinynet.") else "tinynet"
 
 
 def version_of_data(settings: Settings) -> str | None:
-    """Return a hash of what is in a run's folder of data now, or raise InputError; None for a run without a folder."""
+    """Return a hash of what is now in a run's folder of data; None if it has no folder.
+
+    Raise InputError if there are no data in the folder.
+    """
     folder = getattr(settings, "data", None)
     version = None if folder is None else data_version(folder)
     if version == "":
@@ -187,7 +193,7 @@ def version_of_data(settings: Settings) -> str | None:
 
 @functools.cache
 def made_by() -> dict[str, Any]:
-    """Return what runs of this process are computed with; asked for after a run, when its BLAS is loaded."""
+    """Return what the runs of this process are computed with. Call it after a run: then the BLAS is loaded."""
     blas = [info for info in threadpool_info() if info["user_api"] == "blas"]
     versions = {package: importlib.metadata.version(package) for package in ("numpy", "numba")}
     return {

@@ -1,4 +1,4 @@
-"""Many runs, on whatever executes them: finished ones are kept on disk, so that a sweep goes on where it was."""
+"""Sweeps: many runs, here or on an executor. Those that finish are kept, so that a sweep goes on where it was."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Sweep:
 
 
 def execute(settings: Settings) -> dict[str, Any]:
-    """Do one run, wherever this is called: on one thread, so that the numbers are the same everywhere."""
-    # Not given back after the run: with two runs in two threads, the first to end would change the other's numbers.
+    """Do one run, on one thread, so that its numbers are the same on every machine of this kind."""
+    # The limit stays: of two runs in two threads the first to end would lift it, and change the other's numbers.
     threadpool_limits(1)
     result: dict[str, Any] = json.loads(json.dumps(settings.run()))  # what is read back later is no different
     return result
@@ -59,8 +59,8 @@ def execute(settings: Settings) -> dict[str, Any]:
 def attempt(settings: Settings, version: str | None = None) -> Outcome:
     """Do one run; return its ``result``, what it was ``made_by`` and on which ``data``, or its error in words.
 
-    A worker elsewhere is told the ``version`` of the sweep's code; if its own is another, so may be its numbers, and
-    the run fails.
+    A worker elsewhere is given the ``version`` of the sweep's code. If its own code has another, the run fails, since
+    its numbers could be others.
     """
     try:
         if version is not None and (found := _own_version(shared_module(settings))) != version:
@@ -69,12 +69,12 @@ def attempt(settings: Settings, version: str | None = None) -> Outcome:
                 f"{__version__}, not {version[:8]}): install the same tinynet on every worker and start it again"
             )
         result = execute(settings)
-        return {"result": result, "made_by": made_by(), "data": version_of_data(settings)}  # as they are after the run
+        return {"result": result, "made_by": made_by(), "data": version_of_data(settings)}  # as of after the run
     except Exception as error:
-        return _words(error)
+        return _message(error)
 
 
-_own_version = functools.cache(code_version)  # of the code that this process runs: as it was at its first run
+_own_version = functools.cache(code_version)  # asked for once: files may change, but not what this process runs
 
 
 def run_sweep(
@@ -92,21 +92,21 @@ def run_sweep(
     runs : iterable of Settings
         The same settings twice are one run.
     store : Path
-        Folder of finished runs, one JSON file each, written whole or not at all. What another version of the code
-        made there is left alone; a file that is damaged is made again; both are said on standard error.
+        Folder of finished runs. Each has a JSON file, which is written whole or not at all. Runs that another version
+        of the code made are left alone. A run whose file is damaged is made again. Standard error says of both.
     jobs : int, optional
-        On so many worker processes; when one is killed, the others' runs go on in new ones. By default in this
-        process.
+        The number of worker processes. When one is killed, new ones do the other runs. By default the runs are done
+        in this process.
     executor : concurrent.futures.Executor, optional
-        Or on this one, as it is, such as Dask's ``Client.get_executor()``.
+        What does the runs in place of processes, such as Dask's ``Client.get_executor()``.
     description : str
-        Before the progress bar.
+        What stands before the progress bar.
 
     Raises
     ------
     InputError
-        If the store cannot be written, or a cluster's scheduler is gone. As after Ctrl-C, what has not begun does not
-        begin, and what is kept is kept.
+        If the store cannot be written, or a cluster's scheduler is gone. Then, as after Ctrl-C, no other run begins,
+        and what was kept stays.
     """
     sweep, kept = Sweep(), Store(store)
     missing: list[Settings] = []
@@ -174,8 +174,8 @@ def _on_executor(runs: Sequence[Settings], kept: Store, executor: Executor) -> O
 def _on_processes(runs: Sequence[Settings], jobs: int) -> Outcomes:
     """Do the runs on worker processes.
 
-    When one is killed, all the pool's runs are lost with it. Those that may have been under way are done again one at
-    a time, so that the one that kills its process (for want of memory, say) is known; then the others go on.
+    When a worker is killed, for want of memory, say, all runs of its pool are lost. They are done again one at a time:
+    so it is found which one kills its process. Then the others go on.
     """
     waiting = deque(runs)
     while waiting:
@@ -186,7 +186,7 @@ def _on_processes(runs: Sequence[Settings], jobs: int) -> Outcomes:
 
 
 def _until_killed(waiting: deque[Settings], jobs: int) -> Generator[tuple[Settings, Outcome], None, list[Settings]]:
-    """Take runs from ``waiting`` until there are none or a worker is killed; return what was lost with it."""
+    """Do the waiting runs until there are none or a worker is killed; return the runs that were lost with it."""
     at_once = 2 * jobs if jobs > 1 else 1  # a worker finds its next run waiting
     lost: list[Settings] = []
     pool = WorkerProcesses(jobs)
@@ -221,16 +221,16 @@ def _outcome(future: Future[Outcome]) -> Outcome:
         return future.result()
     except BrokenExecutor:
         return "its worker process was killed"
-    except CancelledError:  # not by us: what is cancelled here is not waited for any more
+    except CancelledError:  # by the scheduler: what is cancelled here is not waited for any more
         raise InputError(
             "the scheduler that the runs were given to is gone; the runs finished before are kept: "
             "start again to go on"
         ) from None
     except Exception as error:
-        return _words(error)
+        return _message(error)
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, InputError):
         return str(error)
     return "".join(traceback.format_exception_only(error)).strip()

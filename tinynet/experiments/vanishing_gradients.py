@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from tinynet import plots
-from tinynet.experiments.experiment import Experiment, Results, Verdict, by_step, decide, interval, rows_by_seed
-from tinynet.experiments.gradients import (
-    BATCH,
-    GradientSettings,
-    MeanFieldSettings,
-    mean_field_rate,
-    vanishing_index,
-)
+from tinynet.experiments.arms import ARMS, Result, Results, by_seed, by_step, decide, in_words, paired, rows_by_seed
+from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.figures import lines
+from tinynet.experiments.gradients import GradientSettings, MeanFieldSettings, mean_field_rate, vanishing_index
 from tinynet.experiments.runs import RunSettings
 from tinynet.typing import Array
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-ARMS: dict[str, Literal["batch"] | None] = {"plain": None, "batch norm": "batch"}
+BATCH = 60
 NETWORKS = [("sigmoid", "lecun_normal"), ("tanh", "lecun_normal"), ("relu", "lecun_normal"), ("relu", "he_normal")]
 THEORY = {  # of the squared gradient, per layer, without batch norm: Glorot and Bengio (2010), He et al. (2015)
     ("sigmoid", "lecun_normal"): 0.056,
@@ -42,7 +36,7 @@ def runs(quick: bool) -> list[GradientSettings | MeanFieldSettings | RunSettings
     """Return the runs on MNIST, those beside the mean-field theory, and trained ones; all paired by seed."""
     seeds = range(3) if quick else range(5)
     on_mnist = [
-        GradientSettings(depth=depth, activation=activation, init=init, norm=norm, seed=seed)
+        GradientSettings(depth=depth, activation=activation, init=init, norm=norm, batch_size=BATCH, seed=seed)
         for depth in ((2, 10, 30) if quick else (2, 5, 10, 20, 30, 50))
         for activation, init in NETWORKS
         for seed in seeds
@@ -70,21 +64,15 @@ def fit_width(results: Iterable[dict[str, Any]]) -> str:
     return f"+- {statistics.median(widths):.1%}" if widths else ""
 
 
-def factors(results: Results, activation: str, init: str, arm: str, depth: int) -> dict[int, float]:
-    """Return the fitted factor by seed."""
-    found = selected(results, activation, init, arm, depth)
-    by_seed = {seed: vanishing_index(result["squared"])[0] for seed, result in found.items()}
-    return {seed: value for seed, value in by_seed.items() if math.isfinite(value)}
+def factors(runs: Mapping[int, Result]) -> dict[int, float]:
+    """Return the fitted factor of every run that has one, by seed."""
+    fitted = {seed: vanishing_index(result["squared"])[0] for seed, result in runs.items()}
+    return {seed: factor for seed, factor in fitted.items() if math.isfinite(factor)}
 
 
 def selected(results: Results, activation: str, init: str, arm: str, depth: int) -> dict[int, dict[str, Any]]:
     """Return the results on MNIST of one network and arm, by seed."""
-    wanted = (activation, init, ARMS[arm], depth)
-    return {
-        s.seed: result
-        for s, result in sorted(results.items(), key=lambda pair: int(pair[0].seed))
-        if isinstance(s, GradientSettings) and (s.activation, s.init, s.norm, s.depth) == wanted
-    }
+    return by_seed(results, GradientSettings, activation=activation, init=init, norm=ARMS[arm], depth=depth)
 
 
 def depths(results: Results) -> list[int]:
@@ -92,14 +80,16 @@ def depths(results: Results) -> list[int]:
     return sorted({s.depth for s in results if isinstance(s, GradientSettings)})
 
 
-def wide_factors(results: Results, activation: str) -> dict[int, list[float]]:
-    """Return the fitted factors of the wide networks, one a seed, by batch size."""
-    found: dict[int, list[float]] = {}
-    for s, result in results.items():
-        if isinstance(s, MeanFieldSettings) and s.activation == activation:
-            found.setdefault(s.batch_size, []).append(vanishing_index(result["squared"])[0])
-    finite = {size: [f for f in values if math.isfinite(f)] for size, values in sorted(found.items())}
-    return {size: values for size, values in finite.items() if values}
+def wide(results: Results, activation: str) -> dict[int, dict[int, dict[str, Any]]]:
+    """Return the results of the wide networks by batch size and seed."""
+    sizes = sorted({s.batch_size for s in results if isinstance(s, MeanFieldSettings) and s.activation == activation})
+    return {n: by_seed(results, MeanFieldSettings, activation=activation, batch_size=n) for n in sizes}
+
+
+def wide_factors(results: Results, activation: str) -> dict[int, dict[int, float]]:
+    """Return the fitted factors of the wide networks by batch size and seed."""
+    found = {size: factors(runs) for size, runs in wide(results, activation).items()}
+    return {size: by_seed for size, by_seed in found.items() if by_seed}
 
 
 def last_outputs(results: Results, arm: str) -> tuple[list[float], Array]:
@@ -107,7 +97,7 @@ def last_outputs(results: Results, arm: str) -> tuple[list[float], Array]:
 
     It has nan where a run was not measured, as after it diverged.
     """
-    probes = [r["probe"] for s, r in results.items() if isinstance(s, RunSettings) and s.norm == ARMS[arm]]
+    probes = [result["probe"] for result in by_seed(results, RunSettings, norm=ARMS[arm]).values()]
     measured = [(probe["steps"], list(probe["values"]["mean"].values())[-1]) for probe in probes if probe["steps"]]
     steps, rows = by_step(measured)
     return steps, np.array(rows)
@@ -116,9 +106,9 @@ def last_outputs(results: Results, arm: str) -> tuple[list[float], Array]:
 def distance_from_theory(results: Results) -> float:
     """Return the largest relative distance of a mean over seeds from the mean-field rate; nan without any run."""
     distances = [
-        abs(statistics.fmean(values) / mean_field_rate(activation, size) - 1)
+        abs(statistics.fmean(found.values()) / mean_field_rate(activation, size) - 1)
         for activation in ("relu", "linear")
-        for size, values in wide_factors(results, activation).items()
+        for size, found in wide_factors(results, activation).items()
         if size in PROMISED
     ]
     return max(distances, default=math.nan)
@@ -130,23 +120,22 @@ def distance_from_theory(results: Results) -> float:
 def verdict(results: Results) -> Verdict:
     """Return whether batch norm brings the deepest sigmoid network's factor per layer closer to 1 for every seed."""
     deep = max(depths(results), default=0)
-    plain, normalized = (factors(results, "sigmoid", "lecun_normal", arm, deep) for arm in ARMS)
-    seeds = sorted(plain.keys() & normalized.keys())
-    if not seeds:
+    pairs = paired(*(factors(selected(results, "sigmoid", "lecun_normal", arm, deep)) for arm in ARMS)).values()
+    if not pairs:
         return Verdict("not shown", "No pair of sigmoid networks has a gradient to measure.")
-    closer = [abs(math.log(normalized[seed])) < abs(math.log(plain[seed])) for seed in seeds]
+    closer = [abs(math.log(normalized)) < abs(math.log(plain)) for plain, normalized in pairs]
+    plain, normalized = map(in_words, zip(*pairs, strict=True))
     sentence = (
         f"Through {deep} sigmoid layers the squared gradient changes per layer toward the input by a factor of "
-        f"{interval([normalized[seed] for seed in seeds])} with batch norm and "
-        f"{interval([plain[seed] for seed in seeds])} without."
+        f"{normalized} with batch norm and {plain} without."
     )
-    relu = list(factors(results, "relu", "he_normal", "batch norm", deep).values())
+    relu = list(factors(selected(results, "relu", "he_normal", "batch norm", deep)).values())
     if relu:
         powers = [(deep - 1) * math.log10(f) for f in relu]
         kind = "an explosion" if min(powers) > 1 else "vanishing" if max(powers) < -1 else "no explosion"
         sentence += (
-            f" With ReLU and batch norm a factor of {interval(relu)} per layer (theory "
-            f"{mean_field_rate('relu', BATCH):.3g}) makes {interval(powers, '10^{:.1f}')} in all: {kind}."
+            f" With ReLU and batch norm a factor of {in_words(relu)} per layer (theory "
+            f"{mean_field_rate('relu', BATCH):.3g}) makes {in_words(powers, '10^{:.1f}')} in all: {kind}."
         )
     distance = distance_from_theory(results)
     if math.isfinite(distance):
@@ -161,23 +150,22 @@ def table(results: Results) -> list[list[str]]:
     for activation, init in NETWORKS:
         for depth in depths(results):
             for arm in ARMS:
-                values = list(factors(results, activation, init, arm, depth).values())
+                found = selected(results, activation, init, arm, depth)
+                values = factors(found).values()
                 if not values:
                     continue
                 known = THEORY.get((activation, init)) if ARMS[arm] is None else None
                 if ARMS[arm] and activation == "relu":
                     known = mean_field_rate("relu", BATCH)
-                width = fit_width(selected(results, activation, init, arm, depth).values())
-                cells = [interval(values), width, f"{known:.3g}" if known else ""]
+                cells = [in_words(values), fit_width(found.values()), f"{known:.3g}" if known else ""]
                 rows.append([f"{activation}, {init}", str(depth), str(BATCH), arm, *cells])
     for activation in ("relu", "linear"):
-        wide = [s for s in results if isinstance(s, MeanFieldSettings) and s.activation == activation]
-        for size, values in wide_factors(results, activation).items():
-            of_size = [s for s in wide if s.batch_size == size]
-            width = fit_width(results[s] for s in of_size)
-            name = f"{activation}, width {of_size[0].width}, Gaussian data"
-            cells = [interval(values, "{:.4f}"), width, f"{mean_field_rate(activation, size):.4f}"]
-            rows.append([name, str(of_size[0].depth), str(size), "batch norm", *cells])
+        for size, fitted in wide_factors(results, activation).items():
+            settings = next(s for s in results if isinstance(s, MeanFieldSettings))
+            fit = fit_width(wide(results, activation)[size].values())
+            name = f"{activation}, width {settings.width}, Gaussian data"
+            cells = [in_words(fitted.values(), "{:.4f}"), fit, f"{mean_field_rate(activation, size):.4f}"]
+            rows.append([name, str(settings.depth), str(size), "batch norm", *cells])
     return rows
 
 
@@ -247,32 +235,23 @@ def _draw_saturation(results: Results) -> Figure | None:
     outputs = {arm: (steps, rows) for arm, (steps, rows) in outputs.items() if steps}
     if not outputs:
         return None
-    fig, (ax,) = plots.figure()
-    plots.lines_with_bands(
-        outputs,
-        ax,
-        xlabel="step (one update each)",
-        ylabel="mean output of the last sigmoid",
-        title="Saturation while training",
-    )
-    return fig
+    ylabel = "mean output of the last sigmoid"
+    return lines(outputs, xlabel="step (one update each)", ylabel=ylabel, title="Saturation while training")
 
 
 def _draw_factor(results: Results) -> Figure | None:
-    lines: dict[str, tuple[list[float], Array]] = {}
+    drawn: dict[str, tuple[list[float], Array]] = {}
     for activation, init in (("sigmoid", "lecun_normal"), ("relu", "he_normal")):
         for arm in ARMS:
-            by_depth = {depth: factors(results, activation, init, arm, depth) for depth in depths(results)}
+            by_depth = {depth: factors(selected(results, activation, init, arm, depth)) for depth in depths(results)}
             by_depth = {depth: by_seed for depth, by_seed in by_depth.items() if by_seed}
             if by_depth:
                 rows = np.array(rows_by_seed(by_depth.values()))
-                lines[f"{NAMES[activation]}, {arm}"] = [float(depth) for depth in by_depth], rows
-    if not lines:
+                drawn[f"{NAMES[activation]}, {arm}"] = [float(depth) for depth in by_depth], rows
+    if not drawn:
         return None
-    fig, (ax,) = plots.figure()
-    plots.lines_with_bands(
-        lines,
-        ax,
+    fig = lines(
+        drawn,
         xlabel="hidden layers",
         ylabel="factor of the squared gradient",
         title="Change per layer toward the data",
@@ -280,8 +259,8 @@ def _draw_factor(results: Results) -> Figure | None:
         points=True,
         theory={"1: neither vanishes nor explodes": ([0, max(depths(results))], [1, 1])},
     )
-    ax.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
-    ax.minorticks_off()
+    fig.axes[0].set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    fig.axes[0].minorticks_off()
     return fig
 
 
@@ -292,17 +271,15 @@ def _draw_mean_field(results: Results) -> Figure | None:
         measured = wide_factors(results, activation)
         if not measured:
             continue
-        most = max(map(len, measured.values()))
-        rows = [[f[k] if k < len(f) else math.nan for f in measured.values()] for k in range(most)]
-        points[f"{NAMES[activation]}, measured"] = [float(size) for size in measured], np.array(rows)
+        rows = np.array(rows_by_seed(measured.values()))
+        points[f"{NAMES[activation]}, measured"] = [float(size) for size in measured], rows
         sizes = np.geomspace(min(measured), max(measured)).tolist()
         theory[f"{NAMES[activation]}, theory"] = sizes, [mean_field_rate(activation, n) for n in sizes]
     if not points:
         return None
-    fig, (ax,) = plots.figure()
-    plots.lines_with_bands(
+    return lines(
         points,
-        ax,
+        ticks=sorted({int(size) for x, _ in points.values() for size in x}),
         xlabel="batch size",
         ylabel="factor per layer",
         title="Growth of the squared gradient with batch norm",
@@ -310,10 +287,6 @@ def _draw_mean_field(results: Results) -> Figure | None:
         points=True,
         theory=theory,
     )
-    sizes = sorted({int(size) for x, _ in points.values() for size in x})
-    ax.set_xticks(sizes, [str(size) for size in sizes])
-    ax.minorticks_off()
-    return fig
 
 
 EXPERIMENT = Experiment(
