@@ -16,7 +16,7 @@ from tests.experiments.test_suite import toy  # noqa: F401  one small experiment
 from tinynet import cli
 from tinynet.cli import diagnosis, parser
 from tinynet.cli.output import aligned
-from tinynet.experiments import compare
+from tinynet.experiments import compare, results
 from tinynet.experiments.experiment import Finding
 from tinynet.experiments.runs import RunSettings
 
@@ -60,7 +60,9 @@ def compared(idx_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Finding:
     experiment = dataclasses.replace(compare.experiment(base, "batch", 3), runs=lambda quick: settings)
     made = experiment.finding({s: s.run() for s in settings})
     monkeypatch.setattr(compare, "compare", lambda *arguments: made)
-    monkeypatch.setattr(compare, "write", lambda *arguments: None)  # which takes seconds, and is tested elsewhere
+    monkeypatch.setattr(
+        results, "write_comparison", lambda *arguments: None
+    )  # which takes seconds, and is tested elsewhere
     return made
 
 

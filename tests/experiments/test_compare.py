@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tinynet.experiments import compare
+from tinynet.experiments import results as files
 from tinynet.experiments.experiment import Finding
 from tinynet.experiments.runs import RunSettings
 
@@ -137,7 +138,7 @@ def test_where_every_gradient_is_zero_the_page_is_written_all_the_same(tmp_path:
     for r in made.values():
         r["probe"]["values"]["gradient_rms"] = {f"dense_{k}": [0.0] for k in range(1, 5)}
     finding = found(made)
-    compare.write(finding, tmp_path, "tinynet compare", compare.identity(BASE, "batch", 3))
+    files.write_comparison(finding, tmp_path, "tinynet compare", compare.identity(BASE, "batch", 3))
     assert (tmp_path / "report.html").exists()
     figures = finding.figures
     for ax in (*figures["gradient_by_layer"].axes, *figures["gradient_over_training"].axes):
@@ -151,32 +152,32 @@ def test_comparisons_of_other_settings_are_kept_apart_and_one_of_the_same_takes_
     first, second = compare.identity(BASE, "batch", 3), compare.identity(dataclasses.replace(BASE, lr=0.3), "batch", 3)
     third = compare.identity(BASE, "batch", 1)
     made = found(results([0.1] * 3, [0.9] * 3))
-    assert compare.place(tmp_path / "new", first) == tmp_path / "new"
-    compare.write(made, tmp_path, "first", first)
+    assert files.place(tmp_path / "new", first) == tmp_path / "new"
+    files.write_comparison(made, tmp_path, "first", first)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert compare.place(tmp_path, second) == tmp_path / "2"
-    compare.write(found(results([0.2], [0.3])), tmp_path / "2", "second", second)
-    assert [compare.place(tmp_path, asked) for asked in (first, second, third)] == [
+    assert files.place(tmp_path, second) == tmp_path / "2"
+    files.write_comparison(found(results([0.2], [0.3])), tmp_path / "2", "second", second)
+    assert [files.place(tmp_path, asked) for asked in (first, second, third)] == [
         tmp_path,
         tmp_path / "2",
         tmp_path / "3",
     ]
     assert {path: path.read_bytes() for path in before} == before
-    compare.write(made, tmp_path, "first", first)
+    files.write_comparison(made, tmp_path, "first", first)
     assert {path: path.read_bytes() for path in before} == before, "the same bits"
 
 
 @pytest.mark.parametrize("name", ["report.html", "results.json", "curves.csv", "runs"])
 def test_what_another_program_left_in_the_folder_stays(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir() if name == "runs" else (tmp_path / name).write_text('{"comparison": 1}')
-    assert compare.place(tmp_path, compare.identity(BASE, "batch", 3)) == tmp_path / "2"
+    assert files.place(tmp_path, compare.identity(BASE, "batch", 3)) == tmp_path / "2"
 
 
 def test_what_is_not_written_again_of_the_same_comparison_is_removed(tmp_path: Path) -> None:
     asked = compare.identity(BASE, "batch", 2)
-    compare.write(found(results([0.1] * 2, [0.9] * 2)), tmp_path, "whole", asked)
+    files.write_comparison(found(results([0.1] * 2, [0.9] * 2)), tmp_path, "whole", asked)
     (tmp_path / "runs" / "mine-seed1.csv").write_text("mine")
-    compare.write(found(both([at_once()], [])), tmp_path, "interrupted", asked)
+    files.write_comparison(found(both([at_once()], [])), tmp_path, "interrupted", asked)
     assert {path.name for path in (tmp_path / "runs").iterdir()} == {
         "plain-seed0.csv",
         "plain-seed0-probe.csv",

@@ -42,10 +42,10 @@ def _compare(args: argparse.Namespace) -> int:
     # of 500 steps half the time would be 50 tests on MNIST's 10,000 examples
     base = settings(args, 500, records=20) if args.quick else settings(args, args.steps or 5000)
     files.writable_folder(args.out)
-    from tinynet.experiments import compare  # with matplotlib: only now, when the arguments are right
+    from tinynet.experiments import compare, results  # with matplotlib: only now, when the arguments are right
 
     asked = compare.identity(base, args.norm, args.seeds)
-    out = files.writable_folder(compare.place(args.out, asked))
+    out = files.writable_folder(results.place(args.out, asked))
     if out != args.out:
         print(f"{args.out} has other results, which stay; those of this comparison go to {out}", file=sys.stderr)
     jobs = args.jobs or runner.available_cores()
@@ -57,7 +57,7 @@ def _compare(args: argparse.Namespace) -> int:
         print_json({"command": args.command_line, **_document(finding), "folder": str(out)})
     else:
         print(f"{aligned(finding.table)}\n\n{filled(str(finding.verdict))}\n")
-    compare.write(finding, out, args.command_line, asked)
+    results.write_comparison(finding, out, args.command_line, asked)
     if not args.json:
         print(f"Plots and data: {out / 'report.html'}")
     return INTERRUPTED if any(compare.interrupted(s, run) for s, run in finding.results.items()) else 0

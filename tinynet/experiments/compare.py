@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
 import math
-import re
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,8 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinynet import files, plots
-from tinynet.experiments import page
+from tinynet import plots
 from tinynet.experiments.arms import (
     NAMES,
     Result,
@@ -30,21 +26,26 @@ from tinynet.experiments.arms import (
     reached,
 )
 from tinynet.experiments.experiment import Experiment, Finding, Verdict
-from tinynet.experiments.results import FOUND, csv_text, write_finding
 from tinynet.experiments.runner import run_all
 from tinynet.experiments.runs import RunSettings
-from tinynet.history import COLUMNS
 from tinynet.probes import Probe
 from tinynet.typing import Array
 
 TARGETS = (0.90, 0.95)
-PAGE, CURVES, RUNS = "report.html", "curves.csv", "runs"
-OF_A_RUN = re.compile(r"(plain|batch-norm|layer-norm)-seed\d+(-probe)?\.csv")
 
 
 def arms(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> list[RunSettings]:
     """Return the runs: for each seed one without and one with ``norm``, from the same weights and batches."""
     return [dataclasses.replace(base, norm=arm, seed=seed) for seed in range(seeds) for arm in (None, norm)]
+
+
+def identity(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> dict[str, Any]:
+    """Return, as plain data, what tells one comparison from another."""
+    settings = dataclasses.asdict(base)
+    for name in ("norm", "seed", "probed"):
+        del settings[name]
+    data = None if base.data is None else str(Path(base.data).resolve())
+    return {**settings, "data": data, "norm": norm, "seeds": seeds}
 
 
 def experiment(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> Experiment:
@@ -194,6 +195,27 @@ def gradient_ratio(runs: Sequence[Result]) -> float:
     return float(np.median(known)) if len(known) else math.nan
 
 
+def as_json(finding: Finding) -> dict[str, Any]:
+    """Return everything as plain data."""
+    header, *rows = finding.table
+    return {
+        "verdict": str(finding.verdict),
+        "differences": differences(finding.results),
+        "table": [dict(zip(header, row, strict=True)) for row in rows],
+        "gradient_ratio": {name: gradient_ratio(runs) for name, runs in by_arm(finding.results).items()},
+        "runs": [
+            {
+                "arm": NAMES[s.norm],
+                "settings": dataclasses.asdict(s),
+                "interrupted": interrupted(s, result),
+                "history": dataclasses.asdict(history(result)),
+                "probe": result["probe"],
+            }
+            for s, result in finding.results.items()
+        ],
+    }
+
+
 # -- its figures --------------------------------------------------------------------------------------------
 
 
@@ -253,89 +275,3 @@ def shown(results: Results) -> dict[RunSettings, dict[str, Any]]:
     seed = min(set.intersection(*seeds), default=None) if seeds else None
     first = {s.norm: s for s in reversed(measured)} | {s.norm: s for s in measured if s.seed == seed}
     return {s: r for s, r in measured.items() if s in first.values()}
-
-
-# -- its folder ---------------------------------------------------------------------------------------------
-
-
-def identity(base: RunSettings, norm: Literal["batch", "layer"], seeds: int) -> dict[str, Any]:
-    """Return, as plain data, what tells one comparison from another."""
-    settings = dataclasses.asdict(base)
-    for name in ("norm", "seed", "probed"):
-        del settings[name]
-    data = None if base.data is None else str(Path(base.data).resolve())
-    return {**settings, "data": data, "norm": norm, "seeds": seeds}
-
-
-def place(out: Path, asked: dict[str, Any]) -> Path:
-    """Return the folder for a comparison: ``out``, or ``out/2``, ``out/3``, ... if there are other results before it.
-
-    Its own results, those of the same `identity`, are written again.
-    """
-    folders = itertools.chain([out], (out / str(k) for k in itertools.count(2)))
-    return next(folder for folder in folders if _free(folder, asked))
-
-
-def _free(folder: Path, asked: dict[str, Any]) -> bool:
-    if not any((folder / name).exists() for name in (PAGE, FOUND, CURVES, RUNS)):
-        return True
-    try:
-        found = json.loads((folder / FOUND).read_text(encoding="utf-8"))
-        return bool(found["comparison"] == asked)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return False
-
-
-def as_json(finding: Finding) -> dict[str, Any]:
-    """Return everything as plain data."""
-    header, *rows = finding.table
-    return {
-        "verdict": str(finding.verdict),
-        "differences": differences(finding.results),
-        "table": [dict(zip(header, row, strict=True)) for row in rows],
-        "gradient_ratio": {name: gradient_ratio(runs) for name, runs in by_arm(finding.results).items()},
-        "runs": [
-            {
-                "arm": NAMES[s.norm],
-                "settings": dataclasses.asdict(s),
-                "interrupted": interrupted(s, result),
-                "history": dataclasses.asdict(history(result)),
-                "probe": result["probe"],
-            }
-            for s, result in finding.results.items()
-        ],
-    }
-
-
-def write(finding: Finding, folder: Path, command: str, asked: dict[str, Any]) -> None:
-    """Write a comparison: results.json, curves.csv, a history and probe a run, PNG and SVG plots, report.html.
-
-    What is left in the folder, which is from `place`, of the same comparison and not written again is removed.
-    """
-    written: set[str] = set()
-    curves: list[list[Any]] = [["arm", "seed", *COLUMNS, "diverged"]]
-    for s, result in finding.results.items():
-        made, arm = history(result), NAMES[s.norm]
-        csv = folder / RUNS / f"{arm.replace(' ', '-')}-seed{s.seed}.csv"
-        probe = csv.with_name(f"{csv.stem}-probe.csv")
-        made.to_csv(csv)
-        Probe(s.record_every, **result["probe"]).to_csv(probe)
-        written |= {csv.name, probe.name}
-        records = zip(*(result[name] for name in COLUMNS), strict=True)
-        curves += [[arm, s.seed, *record, int(made.diverged)] for record in records]
-    for left in (folder / RUNS).iterdir():  # of runs that were interrupted this time
-        if OF_A_RUN.fullmatch(left.name) and left.name not in written:
-            left.unlink()
-    files.write_text(folder / CURVES, csv_text(curves))
-    unset = {"init": "what suits the activation", "data": "the bundled MNIST"}
-    settings = dataclasses.asdict(next(iter(finding.results)))
-    facts = [
-        [key.replace("_", " "), unset.get(key, "all") if value is None else str(value)]
-        for key, value in settings.items()
-        if key not in ("norm", "seed", "probed")
-    ]
-    facts.append(["seeds", ", ".join(map(str, sorted({s.seed for s in finding.results})))])
-    data = {"command": command, "comparison": asked, **as_json(finding)}
-    section = write_finding(finding, folder, command=command, data=data, facts=facts)
-    title = finding.experiment.title
-    page.write(folder / PAGE, title=title, sections=[dataclasses.replace(section, title="", text="")])

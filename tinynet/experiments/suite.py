@@ -25,9 +25,8 @@ from tinynet.experiments import (
     statistics_at_test_time,
     vanishing_gradients,
 )
-from tinynet.experiments.compare import CURVES
 from tinynet.experiments.experiment import QUICK, Experiment, Verdict
-from tinynet.experiments.results import FOUND, csv_text, versions, write_finding
+from tinynet.experiments.results import CURVES, FOUND, csv_text, versions, write_finding
 from tinynet.experiments.runner import available_cores
 from tinynet.experiments.sweep import Sweep
 
