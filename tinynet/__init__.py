@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tinynet.callbacks.tensorboard import TensorBoard
     from tinynet.datasets import Dataset
     from tinynet.errors import DataError, FileFormatError, InputError, ShapeError
+    from tinynet.evaluation import evaluate
     from tinynet.history import History
     from tinynet.io.onnx import to_onnx
     from tinynet.io.pytorch import from_torch_state, torch_sequential
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from tinynet.optimizers import SGD
     from tinynet.probes import Probe
     from tinynet.schedules import Constant, Cosine, StepDecay, Warmup
-    from tinynet.training import Callback, Run, evaluate, fit, resume
+    from tinynet.training import Callback, Run, fit, resume
 
     load = Network.load
 
@@ -104,6 +105,7 @@ __all__ = [
 _PLACES = {  # where the names above are, for `__getattr__`; of those in none, Capitals are layers, the others files
     "datasets": "Dataset",
     "errors": "DataError FileFormatError InputError ShapeError",
+    "evaluation": "evaluate",
     "history": "History",
     "io.pytorch": "from_torch_state torch_sequential",
     "callbacks.live": "LiveCurves",
@@ -115,7 +117,7 @@ _PLACES = {  # where the names above are, for `__getattr__`; of those in none, C
     "probes": "Probe",
     "schedules": "Constant Cosine StepDecay Warmup",
     "callbacks.tensorboard": "TensorBoard",
-    "training": "Callback Run evaluate fit resume",
+    "training": "Callback Run fit resume",
 }
 
 

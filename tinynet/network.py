@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from tinynet import inference, kernels, text
+from tinynet import graph, inference, kernels, text
 from tinynet.arrays import HasArrays, LiveArrays, check_array, float_dtype
 from tinynet.errors import FileFormatError, InputError, ShapeError
 from tinynet.io import network_file, pytorch
@@ -63,7 +63,7 @@ class Network(HasArrays):
 
     def __init__(self, inputs: Node, outputs: Node, *, seed: Seed = 0, dtype: DType = "float32") -> None:
         self.dtype = float_dtype(dtype)
-        self.nodes = _in_order(inputs, outputs)
+        self.nodes = graph.in_order(inputs, outputs)
         self.inputs = inputs.input_features
         position = {node: k for k, node in enumerate(self.nodes)}
         self._plan: list[tuple[Layer, tuple[int, ...]]] = []
@@ -71,7 +71,9 @@ class Network(HasArrays):
 
         # Names and shapes of the whole graph first: if a layer does not fit, no other is touched.
         features, count = [self.inputs], Counter[str]()
-        for layer, parents in _layers(self.nodes):
+        for node in self.nodes[1:]:
+            layer, parents = node.layer, node.parents
+            assert layer is not None
             if layer.recorder.in_network:
                 raise InputError(f"{layer.name} is in a network already; make a new layer, or a copy()")
             count[layer.kind] += 1
@@ -367,36 +369,3 @@ class Sequential(Network):
                 raise InputError(f"Sequential: {layer!r} is not a layer{hint}")
             node = layer(node)
         super().__init__(first, node, seed=seed, dtype=dtype)
-
-
-def _layers(nodes: Sequence[Node]) -> list[tuple[Layer, tuple[Node, ...]]]:
-    return [(node.layer, node.parents) for node in nodes if node.layer is not None]
-
-
-def _in_order(inputs: Node, outputs: Node) -> list[Node]:
-    """Return the nodes that lead to ``outputs``, each after those it reads, the input first."""
-    if not isinstance(inputs, Node) or not isinstance(outputs, Node):
-        raise InputError("Network: give the tn.Input(...) node and the last layer's node")
-    order: list[Node] = []
-    done: set[Node] = set()
-    stack = [(outputs, False)]
-    while stack:
-        node, parents_done = stack.pop()
-        if node in done:
-            continue
-        if parents_done:
-            done.add(node)
-            order.append(node)
-        else:
-            stack.append((node, True))
-            stack.extend((parent, False) for parent in reversed(node.parents))
-    if any(node.layer is None and node is not inputs for node in order):
-        raise InputError("Network: the output reads an Input other than the one given")
-    if inputs not in done or outputs is inputs:
-        raise InputError("Network: no layer leads from the input to the output")
-    places = Counter(node.layer for node in order if node.layer is not None)
-    for layer, number in places.items():
-        if number > 1:
-            raise InputError(f"{layer!r} is connected twice; make a layer for each place")
-    order.remove(inputs)
-    return [inputs, *order]

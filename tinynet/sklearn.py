@@ -9,10 +9,10 @@ import numpy as np
 import tinynet as tn
 from tinynet.datasets.dataset import division
 from tinynet.errors import unknown_name
+from tinynet.evaluation import EVALUATION_ROWS
 from tinynet.losses import Loss
 from tinynet.schedules import Schedule, as_schedule
 from tinynet.settings import count
-from tinynet.training import EVALUATION_ROWS
 from tinynet.typing import Array
 
 try:

@@ -11,22 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from tinynet import arguments, files
+from tinynet import arguments, evaluation, files
 from tinynet.arguments import Examples
 from tinynet.datasets import Dataset
 from tinynet.errors import InputError
+from tinynet.evaluation import evaluate as evaluate  # known from here, as `Run` is
 from tinynet.history import History
 from tinynet.io import run_file
-from tinynet.losses import Loss, MeanSquaredError
+from tinynet.losses import Loss
 from tinynet.network import Network
 from tinynet.optimizers import SGD
 from tinynet.progress import StepBar
 from tinynet.run import LastState, Plan, batches_for
 from tinynet.run import Run as Run  # callbacks know it from here
 from tinynet.settings import count, generator
-from tinynet.typing import Array, Seed
-
-EVALUATION_ROWS = 1000  # at a time: the activations of so many rows stay in the processor's cache
+from tinynet.typing import Seed
 
 
 class Callback:
@@ -40,25 +39,6 @@ class Callback:
 
     def on_record(self, run: Run) -> None:
         """React to a record that was added to ``run.history``."""
-
-
-class _Watchers(Callback):
-    """All callbacks of a run as one."""
-
-    def __init__(self, callbacks: Sequence[Any]) -> None:
-        self.callbacks = callbacks
-
-    def on_backward(self, run: Run) -> None:
-        for callback in self.callbacks:
-            callback.on_backward(run)
-
-    def on_step(self, run: Run) -> None:
-        for callback in self.callbacks:
-            callback.on_step(run)
-
-    def on_record(self, run: Run) -> None:
-        for callback in self.callbacks:
-            callback.on_record(run)
 
 
 def fit(
@@ -143,7 +123,7 @@ def fit(
     ([10, 20, 30], False)
     """
     loss, optimizer = arguments.as_loss(loss), arguments.as_optimizer(optimizer)
-    watchers, history = arguments.as_callbacks(callbacks), arguments.as_history(history)
+    callbacks, history = arguments.as_callbacks(callbacks), arguments.as_history(history)
     train, validation = arguments.check_sets(net, train, y, validation, loss)
     batches = batches_for(net, train, batch_size, generator(seed))
     total = arguments.total_steps(epochs, steps, batches.per_epoch)
@@ -159,7 +139,7 @@ def fit(
         run_file.write(run, plan)
     elif checkpoint_every is not None:
         raise InputError("fit: checkpoint_every needs a checkpoint, the file to write")
-    return go_on(run, plan, watchers, progress=progress)
+    return go_on(run, plan, callbacks, progress=progress)
 
 
 def resume(
@@ -194,9 +174,9 @@ def resume(
     DataError
         If the run was trained, or validated, on other data.
     """
-    watchers = arguments.as_callbacks(callbacks)
+    callbacks = arguments.as_callbacks(callbacks)
     run, plan = reopen(path, arguments.as_data(train), arguments.as_data(validation))
-    return run.net, go_on(run, plan, watchers, progress=progress)
+    return run.net, go_on(run, plan, callbacks, progress=progress)
 
 
 def reopen(path: str | Path, train: Dataset, validation: Dataset | None) -> tuple[Run, Plan]:
@@ -211,7 +191,8 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
     """Train from where the run is to its end; return its history."""
     net, optimizer, loss = run.net, run.optimizer, plan.loss
     bars = [StepBar(run)] if progress else []
-    watchers, before = _Watchers([*callbacks, *bars]), LastState(net.state)
+    watchers: list[Any] = [*callbacks, *bars]
+    before = LastState(net.state)
     run.history.diverged = False
     with np.errstate(all="ignore"):  # a run that diverges overflows on its way: that is a result, not a warning
         for x, y in itertools.islice(plan.batches, run.total_steps - run.step):
@@ -224,10 +205,12 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
                 _record_divergence(run, watchers)
                 break
             net.backward(gradient, input_gradient=False)
-            watchers.on_backward(run)
+            for callback in watchers:
+                callback.on_backward(run)
             optimizer.step(net.params, net.grads)
             run.step += 1
-            watchers.on_step(run)
+            for callback in watchers:
+                callback.on_step(run)
             _record_if_due(run, plan, watchers)
             _save_if_due(run, plan)
             if run.stop or run.history.diverged:
@@ -237,76 +220,31 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
     return run.history
 
 
-def _record_divergence(run: Run, watchers: Callback) -> None:
+def _record_divergence(run: Run, watchers: Sequence[Callback]) -> None:
     """Record the batch's loss, which is not finite, as the run's end."""
     run.history.append(run.step, run.loss, math.nan, math.nan, run.optimizer.lr)
     run.history.diverged = True
-    watchers.on_record(run)
+    for callback in watchers:
+        callback.on_record(run)
 
 
-def _record_if_due(run: Run, plan: Plan, watchers: Callback) -> None:
+def _record_if_due(run: Run, plan: Plan, watchers: Sequence[Callback]) -> None:
     """Record the mean loss since the last record, and the validation set's, every so many steps and at the end."""
     plan.recent.append(run.loss)
     if not plan.is_due(run, plan.record_every):
         return
     scores = math.nan, math.nan
     if plan.validation is not None:
-        scores = _evaluate(run.net, plan.validation, plan.loss)
+        scores = evaluation.of_checked(run.net, plan.validation, plan.loss)
         run.history.diverged = not math.isfinite(scores[0])
     lr = float(run.optimizer.rates[0])  # of the step that was made
     run.history.append(run.step, math.fsum(plan.recent) / len(plan.recent), *scores, lr)
     plan.recent.clear()
-    watchers.on_record(run)
+    for callback in watchers:
+        callback.on_record(run)
 
 
 def _save_if_due(run: Run, plan: Plan) -> None:
     """Write the checkpoint, every so many steps and at the end."""
     if plan.checkpoint is not None and not run.history.diverged and plan.is_due(run, plan.checkpoint_every):
         run_file.write(run, plan)
-
-
-def evaluate(net: Network, data: Examples, loss: Loss | type[Loss] | None = None) -> tuple[float, float]:
-    """Return mean loss and accuracy over a data set, in inference mode.
-
-    Parameters
-    ----------
-    net : Network
-    data : Dataset, or pair of arrays (x, y)
-    loss : SoftmaxCrossEntropy or MeanSquaredError
-        By default SoftmaxCrossEntropy.
-
-    Returns
-    -------
-    loss, accuracy : float
-        Accuracy is the share of examples whose largest output is at the label; nan for a regression, and where the
-        loss is not finite: such a network has diverged, and has no accuracy.
-
-    Raises
-    ------
-    InputError, ShapeError, DataError
-        If the data do not suit the network and the loss.
-
-    Warns
-    -----
-    UserWarning
-        As `fit`: the loss is then not that of the probabilities; the accuracy is right.
-    """
-    loss = arguments.as_loss(loss)
-    return _evaluate(net, arguments.check_data(net, data, loss, "data"), loss)
-
-
-def _evaluate(net: Network, data: Dataset, loss: Loss) -> tuple[float, float]:
-    total, correct = 0.0, 0
-    with np.errstate(all="ignore"):  # a network that diverged has a loss that is not finite: that says it
-        for start in range(0, len(data), EVALUATION_ROWS):
-            x, y = data.x[start : start + EVALUATION_ROWS], data.y[start : start + EVALUATION_ROWS]
-            outputs = net.forward(x)
-            total += loss(outputs, y)[0] * len(x)
-            correct += _correct(outputs, y)
-    classifies = data.y.ndim == 1 and not isinstance(loss, MeanSquaredError)
-    has_accuracy = classifies and math.isfinite(total)  # of outputs that are nan the largest is the first
-    return total / len(data), correct / len(data) if has_accuracy else math.nan
-
-
-def _correct(outputs: Array, y: Array) -> int:
-    return int(np.count_nonzero(outputs.argmax(axis=1) == y)) if y.ndim == 1 else 0

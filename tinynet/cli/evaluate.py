@@ -17,12 +17,12 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
-    from tinynet import training
+    from tinynet.evaluation import evaluate
     from tinynet.experiments import runs
     from tinynet.network import Network
 
     net = Network.load(args.file)
-    loss, accuracy = training.evaluate(net, runs.load_data(args.data)[1])
+    loss, accuracy = evaluate(net, runs.load_data(args.data)[1])
     if args.json:
         print_json({"network": str(args.file), "test_loss": loss, "test_accuracy": accuracy})
     elif math.isnan(accuracy):

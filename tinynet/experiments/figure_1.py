@@ -15,13 +15,14 @@ from matplotlib.figure import Figure
 from tinynet import plots
 from tinynet.datasets import Dataset
 from tinynet.errors import InputError
+from tinynet.evaluation import evaluate
 from tinynet.experiments import replication
 from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, decide, diverged, history, in_words, paired
 from tinynet.experiments.experiment import Experiment, Verdict
 from tinynet.experiments.replication import ReplicationSettings
 from tinynet.experiments.runs import RunSettings
 from tinynet.layers import Activation
-from tinynet.training import Callback, Run, evaluate
+from tinynet.training import Callback, Run
 from tinynet.typing import Array
 
 PERCENTILES = (15, 50, 85)

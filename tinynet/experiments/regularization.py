@@ -11,11 +11,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinynet import plots
+from tinynet.evaluation import evaluate
 from tinynet.experiments.arms import ARMS, Results, by_seed, decide, diverged, how_many, in_words, paired
 from tinynet.experiments.experiment import Experiment, Verdict
 from tinynet.experiments.figures import lines
 from tinynet.experiments.runs import RunSettings
-from tinynet.training import Callback, Run, evaluate
+from tinynet.training import Callback, Run
 from tinynet.typing import Array
 
 EXAMPLES = 1000  # training examples: few enough to be learned by heart

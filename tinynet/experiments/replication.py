@@ -7,11 +7,11 @@ import statistics
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from tinynet.evaluation import evaluate
 from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, counted, diverged, in_words
 from tinynet.experiments.runs import TrainingSettings
 from tinynet.layers import BatchNorm, Dense, Layer, make_activation
 from tinynet.network import Sequential
-from tinynet.training import evaluate
 
 # Ten where 50,000 steps end on the steep part of the curve: single runs there differ by more than the tolerance.
 SEEDS = {("relu", 0.01): 3, ("relu", 1.0): 3, ("sigmoid", 0.01): 10, ("sigmoid", 1.0): 3}

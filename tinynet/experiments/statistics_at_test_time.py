@@ -11,13 +11,14 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinynet.datasets import Dataset
+from tinynet.evaluation import evaluate
 from tinynet.experiments.arms import Results, by_seed, decide, diverged, in_words, rows_by_seed
 from tinynet.experiments.experiment import Experiment, Verdict
 from tinynet.experiments.figures import Crosses, crosses, lines
 from tinynet.experiments.runs import RunSettings
 from tinynet.layers import BatchNorm
 from tinynet.network import Network
-from tinynet.training import Callback, Run, evaluate
+from tinynet.training import Callback, Run
 from tinynet.typing import Array
 
 SEEDS = 3
