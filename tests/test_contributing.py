@@ -13,12 +13,24 @@ from tests.test_docs import ROOT
 
 SECTION = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").split("\n## Add a layer\n")[1].split("\n## ")[0]
 FENCE = r"`([\w/]+\.py)`:\n\n(?:<!-- no-run -->\n)?```python\n(.*?)^```"
-NEW: dict[str, str] = dict(re.findall(FENCE, SECTION, re.MULTILINE | re.DOTALL))
-CHANGES: dict[str, list[str]] = {
-    file: lines.splitlines()
-    for diff in re.findall(r"^```diff\n(.*?)^```", SECTION, re.MULTILINE | re.DOTALL)
-    for file, lines in re.findall(r"^--- (.+)\n((?:[ +].*\n)+)", diff, re.MULTILINE)
-}
+
+
+def new_files(section: str) -> dict[str, str]:
+    """Return the files that a part of the page shows in whole."""
+    return dict(re.findall(FENCE, section, re.MULTILINE | re.DOTALL))
+
+
+def changed_files(section: str) -> dict[str, list[str]]:
+    """Return the changes that a part of the page shows, by file."""
+    return {
+        file: lines.splitlines()
+        for diff in re.findall(r"^```diff\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+        for file, lines in re.findall(r"^--- (.+)\n((?:[ +].*\n|-(?!-- ).*\n)+)", diff, re.MULTILINE)
+    }
+
+
+PLAIN, OWN_KERNELS = SECTION.split("\n**7. Kernels of its own**")
+NEW, CHANGES = new_files(PLAIN), changed_files(PLAIN)
 FOUND_BY = [  # where tests try every kind of layer, or look at what lists them
     *("layers", "io/test_network_file.py", "io/test_onnx.py", "io/test_pytorch.py", "machinery/test_recording.py"),
     *("test_architecture.py", "test_house.py", "test_import.py", "test_site.py"),
@@ -27,14 +39,17 @@ THOSE = "PReLU or replayed_steps or every_bit or public or where_the_imports or 
 
 
 def changed(text: str, change: list[str]) -> str:
-    """Return the text with each line that has a + after the line that is above it in the change."""
-    lines, k = text.splitlines(), 0
+    """Return the text with each line that has a + after the line above it in the change, without those with -."""
+    lines, k = text.splitlines(), -1
     for line in change:
         if line[0] == "+":
             k += 1
             lines.insert(k, line[1:])
         else:
-            k = lines.index(line[1:], k)
+            k = lines.index(line[1:], k + 1)
+            if line[0] == "-":
+                del lines[k]
+                k -= 1
     return "\n".join(lines) + "\n"
 
 
@@ -59,8 +74,9 @@ def run(folder: Path, *tests: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_layer_touches_as_many_files_as_the_page_says_and_no_more_than_nine() -> None:
-    assert SECTION.startswith("\nSeven files. ")
-    assert len({*NEW, *CHANGES}) == 7 <= 9
+    assert SECTION.startswith("\nSeven files; nine if ")
+    assert len({*NEW, *CHANGES}) == 7
+    assert len({*NEW, *CHANGES, *new_files(OWN_KERNELS), *changed_files(OWN_KERNELS)}) == 9
     assert {path.split("/")[0] for path in CHANGES} == {"tinynet", "docs", "CHANGELOG.md"}, "no test names it"
 
 
@@ -73,6 +89,24 @@ def test_the_pages_steps_are_enough_for_every_test_that_tries_all_layers(tmp_pat
         "test_contract.py::test_gradients_agree_with_central_differences[PReLU(start=0.3)]",
         "test_onnx.py::test_every_layer_alone[PReLU(start=0.25)-float64]",
         "test_site.py::test_what_the_reference_lists_is_there_and_documented[PReLU]",
+        "test_prelu.py::test_alpha_is_the_slope_below_zero_and_learns_from_there",
+    ):
+        assert f"{test} PASSED" in process.stdout
+
+
+@pytest.mark.slow
+def test_with_kernels_of_its_own_the_layer_is_replayed_and_keeps_the_contract(tmp_path: Path) -> None:
+    copy(tmp_path, NEW | new_files(OWN_KERNELS), CHANGES)
+    for name, change in changed_files(OWN_KERNELS).items():
+        path = tmp_path / name
+        path.write_text(changed(path.read_text(encoding="utf-8"), change), encoding="utf-8")
+    tests = ("kernels/test_prelu.py", "layers", "machinery/test_recording.py", "test_house.py")
+    process = run(tmp_path, "-k", f"{THOSE} or prelu", *(f"tests/{name}" for name in tests))
+    assert process.returncode == 0, process.stdout[-4000:] + process.stderr
+    for test in (
+        "test_contract.py::test_gradients_agree_with_central_differences[PReLU(start=0.3)]",
+        "test_house.py::test_every_kernel_has_a_plain_twin_and_its_file_a_test_file[kernels.prelu]",
+        "test_prelu.py::test_the_kernels_are_their_twins[float32-1e-06]",
         "test_prelu.py::test_alpha_is_the_slope_below_zero_and_learns_from_there",
     ):
         assert f"{test} PASSED" in process.stdout

@@ -46,7 +46,7 @@ class SoftmaxCrossEntropy:
 
     def write(self, outputs: Array, targets: Array, gradient: Array) -> float:
         """Return the mean loss and write its gradient into ``gradient``; nothing is checked."""
-        return kernels.softmax.cross_entropy(outputs, targets, gradient)
+        return float(kernels.softmax.cross_entropy(outputs, targets, gradient))
 
     def check(self, targets: Array, examples: int, units: int) -> None:
         """Raise ShapeError or DataError unless ``targets`` are a label below ``units`` for each of ``examples``."""
