@@ -15,7 +15,7 @@ HOUSE = [  # from the top to the ground: a file imports from lines below its own
     "__main__ cli",
     "experiments",
     "course sklearn __init__",
-    "callbacks probes",
+    "callbacks probes convergence",
     "training evaluation arguments models",
     "network graph inference",
     "io run history plots",

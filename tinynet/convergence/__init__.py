@@ -1,0 +1,6 @@
+"""Convergence curves of runs from anywhere: read, align, compare, draw."""
+
+from tinynet.convergence.logs import UNITS, Curve, Log
+from tinynet.convergence.metrics import meaning, pick
+
+__all__ = ["UNITS", "Curve", "Log", "meaning", "pick"]
