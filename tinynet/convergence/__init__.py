@@ -1,7 +1,8 @@
 """Convergence curves of runs from anywhere: read, align, compare, draw."""
 
 from tinynet.convergence.align import Aligned, align, smoothed
+from tinynet.convergence.draw import BANDS, draw
 from tinynet.convergence.logs import UNITS, Curve, Log
-from tinynet.convergence.metrics import meaning, pick
+from tinynet.convergence.metrics import choose, meaning, pick
 
-__all__ = ["UNITS", "Aligned", "Curve", "Log", "align", "meaning", "pick", "smoothed"]
+__all__ = ["BANDS", "UNITS", "Aligned", "Curve", "Log", "align", "choose", "draw", "meaning", "pick", "smoothed"]

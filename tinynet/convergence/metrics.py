@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
-from tinynet.convergence.logs import Curve, Log
-from tinynet.errors import unknown_name
+from tinynet.convergence.logs import UNITS, Curve, Log, Unit
+from tinynet.errors import InputError, unknown_name
 
 Split = Literal["training", "validation"]
 MARKS: dict[str, Split] = {
@@ -73,6 +73,68 @@ def quantities(logs: Iterable[Log]) -> list[str]:
     """Return the quantities that every one of the logs has, in the first one's order."""
     each = [dict.fromkeys(meaning(name).quantity for name in log.curves) for log in logs]
     return [quantity for quantity in each[0] if all(quantity in one for one in each)] if each else []
+
+
+class Chosen(NamedTuple):
+    """What is drawn or compared of several runs."""
+
+    metric: str
+    splits: tuple[Split, ...]
+    unit: Unit
+
+
+def choose(
+    logs: Sequence[Log],
+    metric: str | None = None,
+    x: Unit | None = None,
+    split: Literal["validation", "training", "both"] | None = None,
+) -> Chosen:
+    """Return which metric, on which data and by which x, every one of the runs has.
+
+    Parameters
+    ----------
+    logs : sequence of Log
+    metric : str, optional
+        By default the accuracy if all have one, else the loss, else the first quantity that all have.
+    x : {"step", "epoch", "examples", "seconds"}, optional
+        By default the first of these that all have.
+    split : {"validation", "training", "both"}, optional
+        By default the validation data if all have them, else the training data if all have those.
+
+    Raises
+    ------
+    InputError
+        If there is no run, or one lacks what the others have or what is asked for; it names the run.
+    """
+    if not logs:
+        raise InputError("there is no run to compare")
+    known = quantities(logs)
+    metric = metric or next((name for name in ("accuracy", "loss") if name in known), next(iter(known), None))
+    if metric is None:
+        raise InputError(f"the runs have no metric in common: {'; '.join(map(str, logs[:3]))}")
+    picked = [pick(log, metric) for log in logs]
+    common: list[Split] = [s for s in ("validation", "training") if all(s in found for found in picked)]
+    splits: tuple[Split, ...] = tuple(common[:1])
+    if split is not None:
+        splits = ("training", "validation") if split == "both" else (split,)
+    if not splits:
+        without = next(log.name for log, found in zip(logs, picked, strict=True) if "validation" not in found)
+        raise InputError(
+            f"{without} has the {metric} of the training data only, and another run only that of validation data: "
+            "these are not the same, so compare them apart"
+        )
+    for log, found in zip(logs, picked, strict=True):
+        for missing in (s for s in splits if s not in found):
+            raise InputError(f"{log.name} has no {metric} of the {missing} data; it has {', '.join(log.curves)}")
+    units = [[unit for unit in UNITS if all(unit in found[s].x for s in splits)] for found in picked]
+    unit = x or next((unit for unit in UNITS if all(unit in some for some in units)), None)
+    for log, some in zip(logs, units, strict=True):
+        if unit is None:
+            raise InputError(f"the runs have no x in common: {log.name} has {', '.join(some) or 'none'}, not all have")
+        if unit not in some:
+            raise InputError(f"{log.name} does not say at which {unit}; it has {', '.join(some) or 'none'}")
+    assert unit is not None
+    return Chosen(metric, splits, unit)
 
 
 def lower_is_better(metric: str) -> bool:
