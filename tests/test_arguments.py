@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
+from tests.timeless import timeless
 
 MOONS, OTHERS = tn.datasets.moons(60, seed=0), tn.datasets.moons(30, seed=1)
 PLAIN = {"steps": 3, "batch_size": 10, "seed": 0}
@@ -20,7 +21,7 @@ def result(*arguments, make=network, **settings):
     """History and weights after a short training."""
     net = make()
     history = tn.fit(net, *(arguments or (MOONS,)), **PLAIN | settings)
-    return repr(history), {name: array.tobytes() for name, array in {**net.params, **net.state}.items()}
+    return repr(timeless(history)), {name: array.tobytes() for name, array in {**net.params, **net.state}.items()}
 
 
 def one_sentence(error):

@@ -36,8 +36,15 @@ def through_json(history, folder):
     return History.from_json(folder / "h.json")
 
 
+def timed():
+    history = History()
+    history.append(100, 2.3, 2.2, 0.1, 0.1, 0.25)
+    history.append(200, 2.0, 2.0, 0.2, 0.1, 1.5)
+    return history
+
+
 @pytest.mark.parametrize("through", [through_csv, through_json])
-@pytest.mark.parametrize("make", [History, example, diverged])
+@pytest.mark.parametrize("make", [History, example, diverged, timed])
 def test_a_history_comes_back_the_same(make, through, tmp_path):
     history = through(make(), tmp_path)
     assert repr(history) == repr(make())  # repr shows every digit, nan, and the types
@@ -63,6 +70,35 @@ def test_csv_is_one_row_a_record_and_marks_where_it_diverged(tmp_path):
         "300,1e+300,nan,nan,0.3333333333333333,0",
         "301,inf,nan,nan,0.05,1",
     ]
+
+
+def test_times_are_the_last_column_of_the_csv_if_there_are_any(tmp_path):
+    timed().to_csv(tmp_path / "h.csv")
+    assert (tmp_path / "h.csv").read_text().splitlines() == [
+        "steps,train_loss,validation_loss,validation_accuracy,lr,diverged,seconds",
+        "100,2.3,2.2,0.1,0.1,0,0.25",
+        "200,2.0,2.0,0.2,0.1,0,1.5",
+    ]
+
+
+def test_histories_from_before_times_were_kept_are_read(tmp_path):
+    content = {"steps": [1], "diverged": False} | {name: [0.5] for name in COLUMNS[1:]}
+    (tmp_path / "old.json").write_text(json.dumps(content))
+    assert History.from_json(tmp_path / "old.json").seconds == []
+
+
+def test_a_time_that_is_not_known_is_nan_beside_those_that_are():
+    history = example()
+    history.append(400, 1.0, 1.0, 0.5, 0.1, 7.5)
+    np.testing.assert_array_equal(history.seconds, [math.nan] * 3 + [7.5])
+    history.append(500, 1.0, 1.0, 0.5, 0.1)
+    np.testing.assert_array_equal(history.seconds, [math.nan] * 3 + [7.5, math.nan])
+
+
+def test_histories_that_differ_in_times_alone_are_equal():
+    other = timed()
+    other.seconds = [3.0, 4.0]
+    assert other == timed()
 
 
 @pytest.mark.parametrize("make", [example, diverged])

@@ -28,7 +28,7 @@ HOUSE = [  # from the top to the ground: a file imports from lines below its own
 LIBRARIES = {  # which files may import what, besides NumPy and the standard library; a package's name means all in it
     "numba": {"kernels", "machinery"},
     "llvmlite": {"machinery.native"},
-    "matplotlib": {"plots", "experiments", "network"},  # the last two only for the types of what plots give
+    "matplotlib": {"plots", "convergence.draw", "experiments", "network"},  # the last two for types alone
     "tqdm": {"progress"},
     "shtab": {"cli.completion"},
     "safetensors": {"files"},

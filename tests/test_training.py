@@ -1,9 +1,12 @@
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import tinynet as tn
+from tests.timeless import timeless
+from tinynet import training
 
 MOONS = tn.datasets.moons(61, seed=0)
 
@@ -159,7 +162,7 @@ def test_same_seed_same_bits():
     def result():
         net = network(norm="batch", dropout=0.3)
         history = fit(net, validation=MOONS, optimizer=tn.SGD(0.1, momentum=0.9, nesterov=True))
-        return repr(history), [array.tobytes() for array in (*net.params.values(), *net.state.values())]
+        return repr(timeless(history)), [array.tobytes() for array in (*net.params.values(), *net.state.values())]
 
     assert result() == result()
 
@@ -392,6 +395,18 @@ def test_what_was_recorded_before_an_interruption_is_kept(error, progress):
         fit(network(), steps=100, validate_every=3, callbacks=[Interrupt()], history=history, progress=progress)
     assert history.steps == [3, 6]
     assert not history.diverged
+
+
+# -- time ------------------------------------------------------------------------------------------------------
+
+
+def test_each_record_says_how_long_the_training_took_until_then(monkeypatch):
+    clock = iter(range(100, 1000, 5))  # read once at the start, and once for each record
+    monkeypatch.setattr(training, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
+    history = fit(network(), steps=4, validate_every=2)
+    assert history.seconds == [5.0, 10.0]
+    fit(network(), steps=2, history=history)  # goes on from there
+    assert history.seconds == [5.0, 10.0, 15.0, 20.0]
 
 
 # -- bad input, found before training -------------------------------------------------------------------------

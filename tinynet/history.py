@@ -35,6 +35,9 @@ class History:
         Learning rate of the last update.
     diverged : bool
         Whether the run diverged.
+    seconds : list of float
+        Wall-clock time from the first step's beginning to the record, evaluations and callbacks included; nan where it
+        is not known. A history without times has an empty list. Two histories that differ in times alone are equal.
     """
 
     steps: list[int] = field(default_factory=list)
@@ -43,14 +46,29 @@ class History:
     validation_accuracy: list[float] = field(default_factory=list)
     lr: list[float] = field(default_factory=list)
     diverged: bool = False
+    seconds: list[float] = field(default_factory=list, compare=False)
 
     def append(
-        self, step: int, train_loss: float, validation_loss: float, validation_accuracy: float, lr: float
+        self,
+        step: int,
+        train_loss: float,
+        validation_loss: float,
+        validation_accuracy: float,
+        lr: float,
+        seconds: float | None = None,
     ) -> None:
         """Add one record."""
         record = (step, train_loss, validation_loss, validation_accuracy, lr)
         for name, value in zip(COLUMNS, record, strict=True):
             getattr(self, name).append(value)
+        if seconds is not None or self.seconds:
+            self.seconds += [math.nan] * (len(self.steps) - 1 - len(self.seconds))
+            self.seconds.append(math.nan if seconds is None else seconds)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the lists that have an entry for each record."""
+        return (*COLUMNS, "seconds") if self.seconds else COLUMNS
 
     def steps_to(self, accuracy: float) -> int | None:
         """Return the first recorded step with at least this validation accuracy, or None if there is none.
@@ -76,6 +94,8 @@ class History:
     def to_csv(self, path: str | Path) -> None:
         """Write one row per record; the column ``diverged`` is 1 in the last row of a diverged run.
 
+        The column ``seconds`` is the last one, and is left out if there are no times.
+
         Raises
         ------
         InputError
@@ -84,10 +104,10 @@ class History:
         self._check_lengths()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        writer.writerow([*COLUMNS, "diverged"])
-        rows = list(zip(*(getattr(self, name) for name in COLUMNS), strict=True))
-        for k, row in enumerate(rows):
-            writer.writerow([*row, int(self.diverged and k == len(rows) - 1)])
+        writer.writerow([*COLUMNS, "diverged", *self.columns[len(COLUMNS) :]])
+        for k, row in enumerate(zip(*(getattr(self, name) for name in self.columns), strict=True)):
+            diverged = int(self.diverged and k == len(self.steps) - 1)
+            writer.writerow([*row[: len(COLUMNS)], diverged, *row[len(COLUMNS) :]])
         files.write_text(path, text.getvalue())
 
     @classmethod
@@ -96,21 +116,22 @@ class History:
 
         A spreadsheet may write a byte-order mark, ``1E-05``, nothing for nan, and semicolons with decimal commas.
         """
-        content: dict[str, list[int | float | str]] = {name: [] for name in COLUMNS}
+        content: dict[str, list[int | float | str]] = {name: [] for name in (*COLUMNS, "seconds")}
         diverged = False
         table = files.read_text(path).removeprefix("\ufeff")
         semicolons = table.startswith(f"{COLUMNS[0]};")  # then commas are decimal points
         reader = csv.reader(io.StringIO(table, newline=""), strict=True, delimiter=";" if semicolons else ",")
         try:
             header = next(reader, [])
-            if header != [*COLUMNS, "diverged"]:
+            if header not in ([*COLUMNS, "diverged"], [*COLUMNS, "diverged", "seconds"]):
                 raise ValueError(f"its header is {files.brief(','.join(header))!r}")
             for row in reader:
-                if len(row) != len(header) or row[-1] not in ("0", "1") or diverged:
+                cells = dict(zip(header, row, strict=False))
+                if len(row) != len(header) or cells["diverged"] not in ("0", "1") or diverged:
                     raise ValueError(f"line {reader.line_num} is {files.brief(','.join(row))!r}")
-                for name, text in zip(COLUMNS, row, strict=False):
+                diverged = cells.pop("diverged") == "1"
+                for name, text in cells.items():
                     content[name].append(_parsed(text.replace(",", ".") if semicolons else text))
-                diverged = row[-1] == "1"
         except (ValueError, csv.Error) as error:
             raise FileFormatError(f"{path}: not a history in CSV ({files.brief(error)})") from None
         return cls.from_dict(content | {"diverged": diverged}, str(path))
@@ -134,24 +155,25 @@ class History:
         FileFormatError
             If ``content`` is something else; the message gives the reason and ``where`` the content came from.
         """
-        if not isinstance(content, dict) or content.keys() != {f.name for f in fields(cls)}:
+        if not isinstance(content, dict) or content.keys() | {"seconds"} != {f.name for f in fields(cls)}:
             raise FileFormatError(f"{where}: not a history: its entries must be {', '.join(COLUMNS)}, diverged")
-        if not all(isinstance(content[name], list) for name in COLUMNS):
-            raise FileFormatError(f"{where}: not a history: {', '.join(COLUMNS)} must be lists")
+        content = {"seconds": []} | content  # there were histories without
+        if not all(isinstance(content[name], list) for name in (*COLUMNS, "seconds")):
+            raise FileFormatError(f"{where}: not a history: {', '.join(COLUMNS)}, seconds must be lists")
         if not isinstance(content["diverged"], bool):
             raise FileFormatError(f"{where}: not a history: diverged must be true or false")
         try:
             steps = [_step(value) for value in content["steps"]]
-            columns = {name: [_number(value) for value in content[name]] for name in COLUMNS[1:]}
+            columns = {name: [_number(value) for value in content[name]] for name in (*COLUMNS[1:], "seconds")}
         except (TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(f"{where}: not a history ({files.brief(error)})") from None
         history = cls(steps, **columns, diverged=content["diverged"])
-        if len({len(getattr(history, name)) for name in COLUMNS}) > 1:
+        if len({len(getattr(history, name)) for name in history.columns}) > 1:
             raise FileFormatError(f"{where}: its lists are of different lengths")
         return history
 
     def _check_lengths(self) -> None:
-        lengths = {name: len(getattr(self, name)) for name in COLUMNS}
+        lengths = {name: len(getattr(self, name)) for name in self.columns}
         if len(set(lengths.values())) > 1:
             found = ", ".join(f"{count} of {name}" for name, count in lengths.items())
             raise InputError(f"History: needs as many entries in each list, nan where there is none; it has {found}")
@@ -161,10 +183,10 @@ class History:
 
         Parameters
         ----------
-        name : {"steps", "train_loss", "validation_loss", "validation_accuracy", "lr"}
+        name : {"steps", "train_loss", "validation_loss", "validation_accuracy", "lr", "seconds"}
         """
-        if not isinstance(name, str) or name not in COLUMNS:
-            raise unknown_name("column", name, COLUMNS)
+        if not isinstance(name, str) or name not in (*COLUMNS, "seconds"):
+            raise unknown_name("column", name, (*COLUMNS, "seconds"))
         column = getattr(self, name)
         without = not column or (self.diverged and name == "validation_accuracy")
         return math.nan if without else float(column[-1])

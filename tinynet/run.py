@@ -61,6 +61,7 @@ class Plan:
     checkpoint: Path | None = None
     checkpoint_every: int = 1  # steps
     recent: list[float] = field(default_factory=list)  # losses since the last record
+    began: float = 0.0  # the time of `time.perf_counter` at which the run would have begun, had it never been stopped
     data: dict[str, str | None] = field(default_factory=dict)  # fingerprints, once they are known
 
     def is_due(self, run: Run, every: int) -> bool:

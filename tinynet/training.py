@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -194,6 +195,7 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
     watchers: list[Any] = [*callbacks, *bars]
     before = LastState(net.state)
     run.history.diverged = False
+    plan.began = time.perf_counter() - float(np.nan_to_num(run.history.final("seconds")))
     with np.errstate(all="ignore"):  # a run that diverges overflows on its way: that is a result, not a warning
         for x, y in itertools.islice(plan.batches, run.total_steps - run.step):
             before.keep()
@@ -202,7 +204,7 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
             run.loss = loss.write(outputs, y, gradient)
             if not math.isfinite(run.loss):
                 before.restore()
-                _record_divergence(run, watchers)
+                _record_divergence(run, plan, watchers)
                 break
             net.backward(gradient, input_gradient=False)
             for callback in watchers:
@@ -220,9 +222,9 @@ def go_on(run: Run, plan: Plan, callbacks: Iterable[Callback] = (), *, progress:
     return run.history
 
 
-def _record_divergence(run: Run, watchers: Sequence[Callback]) -> None:
+def _record_divergence(run: Run, plan: Plan, watchers: Sequence[Callback]) -> None:
     """Record the batch's loss, which is not finite, as the run's end."""
-    run.history.append(run.step, run.loss, math.nan, math.nan, run.optimizer.lr)
+    run.history.append(run.step, run.loss, math.nan, math.nan, run.optimizer.lr, time.perf_counter() - plan.began)
     run.history.diverged = True
     for callback in watchers:
         callback.on_record(run)
@@ -238,7 +240,8 @@ def _record_if_due(run: Run, plan: Plan, watchers: Sequence[Callback]) -> None:
         scores = evaluation.of_checked(run.net, plan.validation, plan.loss)
         run.history.diverged = not math.isfinite(scores[0])
     lr = float(run.optimizer.rates[0])  # of the step that was made
-    run.history.append(run.step, math.fsum(plan.recent) / len(plan.recent), *scores, lr)
+    loss = math.fsum(plan.recent) / len(plan.recent)
+    run.history.append(run.step, loss, *scores, lr, time.perf_counter() - plan.began)
     plan.recent.clear()
     for callback in watchers:
         callback.on_record(run)

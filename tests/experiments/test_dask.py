@@ -21,6 +21,7 @@ pytest.importorskip("distributed")
 import tinynet as tn
 from tests.experiments.test_suite import toy  # noqa: F401 (a fixture)
 from tests.experiments.test_sweep import ROOT, Lab, trainings, until  # noqa: F401 (a fixture)
+from tests.timeless import timeless
 from tinynet import cli
 from tinynet.experiments import store
 from tinynet.experiments.executors import scheduler_executor
@@ -73,7 +74,7 @@ def test_numbers_are_the_same_on_a_cluster(
     with scheduler_executor(cluster.address) as executor:
         there = run_sweep(trainings, store=tmp_path / "there", executor=executor)
     assert there.failures == {}
-    assert there.results == here.results
+    assert timeless(there.results) == timeless(here.results)
 
 
 @pytest.mark.usefixtures("toy")

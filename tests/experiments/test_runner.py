@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import tinynet as tn
+from tests.timeless import timeless
 from tinynet.experiments import runner, runs
 from tinynet.experiments.compare import interrupted
 from tinynet.experiments.dissection import DissectionSettings
@@ -30,7 +31,7 @@ def settings(idx_folder: Path) -> RunSettings:
 
 
 def numbers(result: dict[str, Any]) -> str:
-    return json.dumps(result)
+    return json.dumps(timeless(result))
 
 
 def test_a_run_is_a_function_of_its_settings(settings: RunSettings) -> None:

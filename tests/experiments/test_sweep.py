@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import tinynet as tn
+from tests.timeless import timeless
 from tinynet import files
 from tinynet.experiments import sweep
 from tinynet.experiments.executors import WorkerProcesses
@@ -93,7 +94,7 @@ def test_numbers_are_the_same_in_this_process_and_on_threads(trainings: list[Run
     here = run_sweep(trainings, store=tmp_path / "here")
     with ThreadPoolExecutor(3) as threads:
         there = run_sweep(trainings, store=tmp_path / "there", executor=threads)
-    assert here.results == there.results
+    assert timeless(here.results) == timeless(there.results)
     assert here.ran == there.ran == len(here.results) == len(trainings)
 
 
@@ -101,9 +102,10 @@ def test_numbers_are_the_same_in_this_process_and_on_threads(trainings: list[Run
 def test_numbers_are_the_same_in_worker_processes(trainings: list[RunSettings], tmp_path: Path) -> None:
     here = run_sweep(trainings, store=tmp_path / "here")
     there = run_sweep(trainings, store=tmp_path / "there", jobs=2)
-    assert here.results == there.results
+    assert timeless(here.results) == timeless(there.results)
     with WorkerProcesses(2) as pool:
-        assert run_sweep(trainings, store=tmp_path / "pool", executor=pool).results == here.results
+        pooled = run_sweep(trainings, store=tmp_path / "pool", executor=pool)
+        assert timeless(pooled.results) == timeless(here.results)
 
 
 def test_what_is_read_back_is_what_was_given(trainings: list[RunSettings], tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def difference(plain: float, other: float) -> float:
 
 def history(result: Result) -> History:
     """Return the history that a result has in it."""
-    return History(**{field.name: result[field.name] for field in dataclasses.fields(History)})
+    return History(**{field.name: result[field.name] for field in dataclasses.fields(History) if field.name in result})
 
 
 def reached(results: Iterable[Result], target: float) -> list[int]:

@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import itertools
 import json
+import math
 import platform
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -107,7 +108,7 @@ def write_comparison(finding: Finding, folder: Path, command: str, asked: dict[s
     # first, for results.json says whose folder it is, should there be no room for the rest
     section = write_finding(finding, folder, command=command, data=data, facts=facts)
     written: set[str] = set()
-    curves: list[list[Any]] = [["arm", "seed", *COLUMNS, "diverged"]]
+    curves: list[list[Any]] = [["arm", "seed", *COLUMNS, "diverged", "seconds"]]
     for s, result in finding.results.items():
         made, arm = history(result), NAMES[s.norm]
         path = folder / RUNS / f"{arm.replace(' ', '-')}-seed{s.seed}.csv"
@@ -115,8 +116,9 @@ def write_comparison(finding: Finding, folder: Path, command: str, asked: dict[s
         made.to_csv(path)
         Probe(s.record_every, **result["probe"]).to_csv(probe)
         written |= {path.name, probe.name}
-        records = zip(*(result[name] for name in COLUMNS), strict=True)
-        curves += [[arm, s.seed, *record, int(made.diverged)] for record in records]
+        records = zip(*(getattr(made, name) for name in COLUMNS), strict=True)
+        seconds = made.seconds or [math.nan] * len(made.steps)
+        curves += [[arm, s.seed, *record, int(made.diverged), at] for record, at in zip(records, seconds, strict=True)]
     for left in (folder / RUNS).iterdir():  # of runs that were interrupted this time
         if OF_A_RUN.fullmatch(left.name) and left.name not in written:
             left.unlink()

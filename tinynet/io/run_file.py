@@ -54,7 +54,7 @@ def write(run: Run, plan: Plan) -> None:
     if not all(np.isfinite(array).all() for array in arrays.values()):
         return
     network_file.check_statistics(plan.checkpoint, arrays, InputError)
-    for name in COLUMNS:
+    for name in run.history.columns:
         dtype = np.int64 if name == "steps" else np.float64
         arrays[f"run.history.{name}"] = np.array(getattr(run.history, name), dtype)
     arrays["run.recent"] = np.array(plan.recent, np.float64)
@@ -176,6 +176,7 @@ def read(path: Path, net: Network, train: Dataset, validation: Dataset | None) -
         for name, rng in drawing.items():
             net.layers[name].rng = rng
         columns = {name: arrays.pop(f"run.history.{name}").tolist() for name in COLUMNS}
+        columns["seconds"] = arrays.pop("run.history.seconds", np.empty(0)).tolist()  # some files have none
         history = History.from_dict({**columns, "diverged": False}, str(path))
         recent = [float(loss) for loss in arrays.pop("run.recent").tolist()]
         total = _whole(content["total_steps"], 1)
