@@ -37,7 +37,7 @@ LIBRARIES = {  # which files may import what, besides NumPy and the standard lib
     "distributed": {"experiments.executors"},
     "pooch": {"datasets.download"},
     "onnx": {"io.onnx"},
-    "tensorboard": {"callbacks.tensorboard"},
+    "tensorboard": {"callbacks.tensorboard", "convergence.formats.events"},
     "threadpoolctl": {"machinery.blas", "experiments", "cli.diagnosis"},
 }
 CORE = [  # what a student reads to follow one training step from end to end

@@ -160,11 +160,15 @@ def read_text(path: str | Path) -> str:
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file; raise FileFormatError for any other."""
-    text = read_text(path)
+    return parsed_json(read_text(path), str(path))
+
+
+def parsed_json(text: str, where: str) -> Any:
+    """Return what JSON says; raise FileFormatError if ``text``, which came from ``where``, is something else."""
     try:
         return json.loads(text, object_pairs_hook=_distinct)
     except (ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path}: not a JSON file ({brief(error)})") from None
+        raise FileFormatError(f"{where}: not a JSON file ({brief(error)})") from None
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

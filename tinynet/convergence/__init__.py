@@ -4,5 +4,19 @@ from tinynet.convergence.align import Aligned, align, smoothed
 from tinynet.convergence.draw import BANDS, draw
 from tinynet.convergence.logs import UNITS, Curve, Log
 from tinynet.convergence.metrics import choose, meaning, pick
+from tinynet.convergence.read import read
 
-__all__ = ["BANDS", "UNITS", "Aligned", "Curve", "Log", "align", "choose", "draw", "meaning", "pick", "smoothed"]
+__all__ = [
+    "BANDS",
+    "UNITS",
+    "Aligned",
+    "Curve",
+    "Log",
+    "align",
+    "choose",
+    "draw",
+    "meaning",
+    "pick",
+    "read",
+    "smoothed",
+]

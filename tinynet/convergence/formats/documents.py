@@ -1,0 +1,103 @@
+"""JSON documents: Hugging Face's state, Keras' history, lists of records, what TensorBoard downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tinynet.convergence.formats import columns, own
+from tinynet.convergence.formats.columns import PLACES
+from tinynet.convergence.formats.rows import Reader, Recipe
+from tinynet.convergence.logs import Log
+from tinynet.convergence.tables import Table, from_lists, from_records
+from tinynet.errors import FileFormatError
+from tinynet.files import brief
+
+OF_THE_RUN = (  # Hugging Face's last entry: means and sums over the run
+    "total_flos",
+    "train_loss",
+    "train_runtime",
+    "train_samples_per_second",
+    "train_steps_per_second",
+)
+
+
+def logs(content: Any, where: str, x: str | None = None, y: str | None = None) -> list[Log]:
+    """Return the logs of JSON.
+
+    Raises
+    ------
+    FileFormatError
+        If there are none in it.
+    """
+    chosen = x is not None or y is not None
+    if isinstance(content, Mapping):
+        if not chosen and (found := own.documents(content, where)) is not None:
+            return found
+        if isinstance(content.get("log_history"), list):
+            return _hugging_face(content["log_history"], where, x, y)
+        inner = content.get("history")  # a Keras History object as a whole
+        lists = _lists(inner if isinstance(inner, Mapping) else content)
+        if not lists:
+            raise columns.unknown(where, [str(name) for name in content])
+        table = from_lists(where, lists)
+        if chosen or any(name.lower() in PLACES for name in lists):
+            return columns.logs(table, x, y)
+        return _keras(table)
+    if isinstance(content, list) and content:
+        if all(isinstance(one, list) and len(one) == 3 for one in content):
+            return _tensorboard(content, where, x, y)
+        return columns.logs(from_records(where, content), x, y)
+    raise FileFormatError(f"{where}: no log: its JSON is {brief(content)!r}")
+
+
+def _lists(content: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return the lists in an object; pandas writes a list as an object with the names "0", "1", ..."""
+    lists = {}
+    for name, values in content.items():
+        if isinstance(values, Mapping) and values and all(key == str(k) for k, key in enumerate(values)):
+            values = list(values.values())
+        if isinstance(values, list):
+            lists[str(name)] = values
+    return lists
+
+
+def _keras(table: Table) -> list[Log]:
+    """Read `History.history`, which has a value an epoch, or one every few epochs of validation."""
+    length = 0
+
+    def counted() -> Any:
+        nonlocal length
+        for row in table.rows:
+            length = row.line
+            yield row._replace(cells={**row.cells, "epoch": float(row.line)})
+
+    names = table.columns
+    made = Table(table.where, table.kind, [*names, "epoch"], counted())
+    [log] = Reader(made, Recipe("Keras History", {"epoch": "epoch"})).logs()
+    short = [name for name, curve in log.curves.items() if curve.x["epoch"][-1] < length]
+    if not short:
+        return [log]
+    kept = {name: curve for name, curve in log.curves.items() if name not in short}
+    note = f"{', '.join(short)}: left out, since it has fewer values than there are epochs, so when is not known"
+    return [replace(log, curves=kept, notes=(*log.notes, note))]
+
+
+def _hugging_face(entries: list[Any], where: str, x: str | None, y: str | None) -> list[Log]:
+    table = from_records(where, entries)
+    if x is not None or y is not None:
+        return columns.logs(table, x, y)
+    if not {"step", "epoch"} <= set(table.columns):
+        raise FileFormatError(f"{where}: its log_history has no step and epoch, as when a training has just begun")
+    at_end = "train_runtime" in table.columns
+    notes = ("train_loss, of the whole run, was left out",) if at_end else ()
+    leave = OF_THE_RUN if at_end else ()
+    recipe = Recipe("Hugging Face Trainer", {"step": "step", "epoch": "epoch"}, leave=leave, notes=notes)
+    return Reader(table, recipe).logs()
+
+
+def _tensorboard(content: list[Any], where: str, x: str | None, y: str | None) -> list[Log]:
+    records = [dict(zip(("Wall time", "Step", "Value"), one, strict=True)) for one in content]
+    found = columns.logs(from_records(where, records), x, y)
+    return [replace(log, program=log.program.replace("CSV", "JSON")) for log in found]

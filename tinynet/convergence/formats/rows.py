@@ -1,0 +1,177 @@
+"""Rows of a table made into the logs of runs, by a recipe that says what the columns are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tinynet.convergence.formats import own
+from tinynet.convergence.gathering import Epochs, Gathering
+from tinynet.convergence.logs import Log, Unit
+from tinynet.convergence.tables import Cell, Row, Table
+from tinynet.errors import FileFormatError, InputError
+from tinynet.files import brief
+
+CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d+(?:\.\d+)?)", re.ASCII)
+RUN_LIMIT = 10_000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a table's rows are measurements.
+
+    Attributes
+    ----------
+    program : str
+    x : mapping of str to str
+        The column of each unit. By the first one the rows are in order.
+    metrics : mapping of str to (str, str), optional
+        The columns with values: of which run, and of what. None for all columns of numbers that mean nothing else,
+        also those that come up later.
+    runs : tuple of str
+        Columns that say whose values they are.
+    key : str
+        A column that names the metric, whose value is in ``value``.
+    split : str
+        A column that says on which data the row was measured.
+    first : int
+        What is added to a step: 1 if the program counts updates from 0.
+    epochs : {"completed", "indices", "under way"}
+        What the column "epoch" counts.
+    durations : bool
+        Whether the column of seconds has each row's own time, to be added up.
+    leave : tuple of str
+        Columns that are no metrics.
+    """
+
+    program: str
+    x: Mapping[Unit, str]
+    metrics: Mapping[str, tuple[str, str]] | None = None
+    runs: tuple[str, ...] = ()
+    key: str = ""
+    value: str = ""
+    split: str = ""
+    first: int = 0
+    epochs: Epochs = "completed"
+    durations: bool = False
+    leave: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Run:
+    gathering: Gathering
+    diverged: bool = False
+    seconds: float = 0.0
+
+
+@dataclass
+class Reader:
+    """The runs of a table, as its rows come."""
+
+    table: Table
+    recipe: Recipe
+    runs: dict[tuple[object, ...], _Run] = field(default_factory=dict)
+    numbers: set[str] = field(default_factory=set)  # columns that have had a number
+    texts: dict[str, str] = field(default_factory=dict)  # columns with something else, and what
+
+    def logs(self) -> list[Log]:
+        """Read all rows; return a log for each run, in the order in which they begin."""
+        for row in self.table.rows:
+            self._add(row)
+        if not self.runs:
+            raise FileFormatError(f"{self.table.where}: {self._nothing()}")
+        broken = [name for name in self.texts if name in self.numbers]
+        return [self._log(key, run, broken) for key, run in self.runs.items()]
+
+    def _nothing(self) -> str:
+        asked = [name for name in self.recipe.metrics or () if name in self.texts]
+        if asked:
+            return f"column {asked[0]!r} has {self.texts[asked[0]]}, not numbers"
+        return "no number in it" if self.numbers or self.texts else "columns, but no row yet"
+
+    def _add(self, row: Row) -> None:
+        recipe, cells, line = self.recipe, row.cells, f"line {row.line}"
+        whose_row = tuple(cells.get(name) for name in recipe.runs)
+        at = {unit: x for unit, name in recipe.x.items() if (x := self._place(unit, name, row)) is not None}
+        if recipe.key:
+            metric, value = cells.get(recipe.key), self._number(recipe.value, row)
+            found = [("", str(metric), value)] if metric is not None else []
+        elif recipe.metrics is None:
+            used = {*recipe.x.values(), *recipe.runs, *recipe.leave, ""}
+            found = [("", name, self._number(name, row)) for name in cells if name not in used]
+        else:
+            found = [(run, metric, self._number(name, row)) for name, (run, metric) in recipe.metrics.items()]
+        before = f"{cells[recipe.split]}_" if recipe.split and cells.get(recipe.split) else ""
+        by_run: dict[str, dict[str, float]] = {"": {}} if recipe.metrics is None else {}
+        for whose, metric, value in found:
+            if value is not None:
+                by_run.setdefault(whose, {})[before + metric] = value
+        for whose, values in by_run.items():
+            run = self._run((*whose_row, whose))
+            here = dict(at)
+            if recipe.durations and "seconds" in here:
+                run.seconds = here["seconds"] + (0 if row.again and at.get("epoch") == 0 else run.seconds)
+                here["seconds"] = run.seconds
+            run.diverged |= cells.get("diverged") == 1 and "diverged" in recipe.leave
+            run.gathering.add(here, values, line, again=row.again)
+
+    def _run(self, key: tuple[object, ...]) -> _Run:
+        if key not in self.runs:
+            if len(self.runs) >= RUN_LIMIT:
+                raise FileFormatError(f"{self.table.where}: more than {RUN_LIMIT:,} runs")
+            names = {unit: f"column {name!r}" for unit, name in self.recipe.x.items()}
+            gathering = Gathering(self.table.where, self.recipe.x, names, together=not self.recipe.key)
+            self.runs[key] = _Run(gathering)
+        return self.runs[key]
+
+    def _place(self, unit: Unit, name: str, row: Row) -> float | None:
+        value = row.cells.get(name)
+        if isinstance(value, str):
+            if clock := CLOCK.fullmatch(value) if unit == "seconds" else None:
+                hours, minutes, seconds = (float(part or 0) for part in clock.groups())
+                return 3600 * hours + 60 * minutes + seconds
+            if unit == next(iter(self.recipe.x)):
+                where = f"{self.table.where}: line {row.line}, column {name!r}"
+                raise InputError(f"{where}: {brief(value)!r} is not a number")
+            return None
+        return value + self.recipe.first if unit == "step" and value is not None else value
+
+    def _number(self, name: str, row: Row) -> float | None:
+        value: Cell = row.cells.get(name)
+        if isinstance(value, str):
+            self.texts.setdefault(name, f"{brief(value)!r} in line {row.line}")
+            return None
+        if value is not None:
+            self.numbers.add(name)
+        return value
+
+    def _log(self, key: tuple[object, ...], run: _Run, broken: list[str]) -> Log:
+        recipe = self.recipe
+        for name in broken:
+            run.gathering.metrics.pop((recipe.metrics or {}).get(name, ("", name))[1], None)
+        notes = [*recipe.notes, *self.table.notes]
+        notes += [f"{name}: left out, since it has {self.texts[name]}, not a number" for name in broken]
+        *parts, whose = key
+        named = {plain(name): value for name, value in zip(recipe.runs, parts, strict=True)}
+        seed = named.get("seed")
+        seed = int(seed) if isinstance(seed, float) and seed.is_integer() else None
+        arm = str(named["arm"]) if named.get("arm") is not None else None
+        words = [_word(name, value) for name, value in named.items() if value is not None]
+        words += [str(whose)] if whose else []
+        name = ": ".join([self.table.where, ", ".join(words)]) if words and len(self.runs) > 1 else self.table.where
+        log = run.gathering.log(
+            name, recipe.program, arm=arm, seed=seed, diverged=run.diverged, notes=notes, epochs=recipe.epochs
+        )
+        return own.measured(log) if recipe.program.startswith("tinynet") else log
+
+
+def _word(name: str, value: object) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    return f"seed {text}" if name == "seed" else text
+
+
+def plain(name: str) -> str:
+    """Return a column's name as it is compared: in small letters, with _ for a space."""
+    return name.strip().lower().replace(" ", "_")

@@ -1,0 +1,296 @@
+"""A run's measurements, one at a time, made into curves: restarts, long logs, and what numbers mean."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from typing import Literal
+
+import numpy as np
+
+from tinynet.convergence.logs import Curve, Log, Unit
+from tinynet.convergence.metrics import meaning
+from tinynet.errors import FileFormatError, InputError
+from tinynet.typing import Array
+
+Epochs = Literal["completed", "indices", "under way"]
+MOST = 100_000  # points kept of a curve
+MOST_TOGETHER = 10_000_000  # of all curves of a run: some 300 MB
+LEAST = 1_000  # kept of each, however many curves there are
+WALL_TIME = 1e8  # seconds since 1970 are more than this, and a training's are less: it would take three years
+
+
+class Points:
+    """One metric's measurements under way: every one at first, and once there are too many, every 2nd, 4th, ..."""
+
+    def __init__(self, units: Iterable[Unit]) -> None:
+        self.values = array("d")
+        self.x: dict[Unit, array[float]] = {unit: array("d") for unit in units}
+        self.every = 1
+        self._since = 0  # measurements that came since the beginning, or since the last cut
+        self._stray = False  # whether the last one is kept only because it is the last
+
+    def put(self, value: float, at: Mapping[Unit, float], most: int) -> None:
+        """Add a measurement after all others; then, if there are more than ``most``, keep every second."""
+        if self._stray:
+            self.replace(value, at)
+        else:
+            self.values.append(value)
+            for unit, places in self.x.items():
+                places.append(at.get(unit, np.nan))
+        self._stray = self._since % self.every != 0
+        self._since += 1
+        while len(self.values) > most:
+            self.every *= 2
+            self._stray = (self._since - 1) % self.every != 0
+            for each in (self.values, *self.x.values()):
+                last = each[-1:] if len(each) % 2 == 0 else array("d")
+                del each[1::2]
+                each += last
+
+    def replace(self, value: float, at: Mapping[Unit, float]) -> None:
+        """Take a measurement in place of the last one."""
+        self.values[-1] = value
+        for unit, places in self.x.items():
+            places[-1] = at.get(unit, np.nan)
+
+    def cut(self, unit: Unit, x: float, *, equal: bool) -> int:
+        """Drop what was measured after x, or at it too; return how many."""
+        places = self.x[unit]
+        left = bisect_left(places, x)
+        left += not equal and left < len(places) and places[left] == x
+        dropped = len(places) - left
+        if dropped:
+            del self.values[left:]
+            for each in self.x.values():
+                del each[left:]
+            self._since, self._stray = 0, False
+        return dropped
+
+
+class Gathering:
+    """The measurements of one run, as they come.
+
+    Parameters
+    ----------
+    where : str
+        The file, for messages.
+    units : sequence of str
+        Those of x. By the first of them the measurements are in order.
+    names : mapping of str to str
+        What the file calls a unit, for messages.
+    together : bool
+        Whether all metrics are measured in one course, so that a program's restart is one for all of them. Else each
+        metric has its own.
+    """
+
+    def __init__(
+        self, where: str, units: Iterable[Unit], names: Mapping[Unit, str] | None = None, *, together: bool = True
+    ) -> None:
+        self.where, self.units, self.together = where, tuple(units), together
+        self.names = dict(names or {})
+        self.metrics: dict[str, Points] = {}
+        self.most = MOST
+        self.replaced, self.restarts, self.repeated, self.without = 0, 0, 0, 0
+        self._back: float | None = None  # where the last restart began, until a measurement after it
+        self._last: dict[Unit, float] = {}
+
+    def add(self, at: Mapping[Unit, float], values: Mapping[str, float], line: str, *, again: bool = False) -> None:
+        """Add what was measured at one place.
+
+        Parameters
+        ----------
+        at : mapping of str to float
+            x by unit. Without the first unit nothing is added.
+        values : mapping of str to float
+            By metric.
+        line : str
+            For messages, such as "line 7".
+        again : bool
+            Whether the file says that a program was started again here.
+
+        Raises
+        ------
+        InputError
+            If x is not finite, or runs backward and this is no restart.
+        """
+        order = self.units[0]
+        if not values:
+            return
+        if order not in at:
+            self.without += 1
+            return
+        x = at[order]
+        name = self.names.get(order, order)
+        if not np.isfinite(x):
+            raise InputError(f"{self.where}: {line}: {name} is {x}")
+        before = [p for metric in values if (p := self.metrics.get(metric)) and p.values and p.x[order][-1] > x]
+        if before:
+            self._restart(x, at, before, values, line, again)
+        elif self._back is not None and x > self._back:
+            self._back = None
+        for metric, value in values.items():
+            points = self.metrics.get(metric)
+            if points is None:
+                points = self.metrics[metric] = Points(self.units)
+                self.most = max(LEAST, min(MOST, MOST_TOGETHER // len(self.metrics)))
+            if points.values and points.x[order][-1] == x:
+                points.replace(value, at)
+                self.repeated += 1
+            else:
+                points.put(value, at, self.most)
+        self._last = dict(at)
+
+    def begin_again(self, x: float) -> None:
+        """Forget what was measured at x and after: the program says that it was started again there."""
+        dropped = sum(points.cut(self.units[0], x, equal=True) for points in self.metrics.values())
+        self.replaced += dropped
+        self.restarts += dropped > 0
+
+    def _restart(
+        self,
+        x: float,
+        at: Mapping[Unit, float],
+        before: list[Points],
+        values: Mapping[str, float],
+        line: str,
+        again: bool,
+    ) -> None:
+        """Let what follows take the place of what was measured from x on."""
+        order = self.units[0]
+        name, last = self.names.get(order, order), max(points.x[order][-1] for points in before)
+        if order == "step" and at.get("epoch", -np.inf) > self._last.get("epoch", np.inf) and not again:
+            raise InputError(
+                f"{self.where}: {line}: {name} begins again at {x:g} in the next epoch, so it does not count all "
+                "updates; name another column as x"
+            )
+        known = again or any(
+            points.every > 1 or points.x[order][bisect_left(points.x[order], x)] == x for points in before
+        )
+        if not known or (self._back is not None and x < self._back):
+            raise InputError(f"{self.where}: {line}: {name} runs backward, from {last:g} to {x:g}")
+        self._back = x
+        self.restarts += 1
+        for metric, points in self.metrics.items():
+            if self.together or metric in values:
+                self.replaced += points.cut(order, x, equal=metric in values)
+
+    def log(
+        self,
+        name: str,
+        program: str,
+        *,
+        arm: str | None = None,
+        seed: int | None = None,
+        diverged: bool = False,
+        notes: Iterable[str] = (),
+        epochs: Epochs = "completed",
+    ) -> Log:
+        """Return what was gathered.
+
+        Parameters
+        ----------
+        name, program, arm, seed, notes
+            The log's.
+        diverged : bool
+            Whether the file says so. It is also so if a loss is not finite at its end.
+        epochs : {"completed", "indices", "under way"}
+            What the file counts. Epochs completed are taken for indices if one of them is 0 and all are whole. With
+            those under way, which are indices too, "step" is there and tells how much of a pass is done.
+
+        Raises
+        ------
+        FileFormatError
+            If there is no number in it, or only nan, and the run did not diverge.
+        """
+        notes = [*notes]
+        order = self.names.get(self.units[0], self.units[0])
+        if self.restarts:
+            count = f"{self.restarts} times" if self.restarts > 1 else "once"
+            notes.append(f"begun again {count}: the later values replace {self.replaced:,} earlier ones")
+        if self.repeated:
+            notes.append(f"{self.repeated:,} values have the same {order} as the value before, which they replace")
+        if self.without:
+            notes.append(f"{self.without:,} rows without {order} were left out")
+        metrics = {metric: points for metric, points in self.metrics.items() if points.values}
+        if not metrics:
+            raise FileFormatError(
+                f"{self.where}: no number in it" + (f" that has its {order}" if self.without else "")
+            )
+        if (every := max(points.every for points in metrics.values())) > 1:
+            ending = "nd" if every == 2 else "th"
+            notes.append(f"long: of the longest curve every {every}{ending} value was kept, and the last one")
+        x = {metric: {u: np.array(points.x[u]) for u in self.units} for metric, points in metrics.items()}
+        if "epoch" in self.units:
+            notes += _parts_of_passes(x) if epochs == "under way" else _epochs_completed(x, epochs == "indices")
+        if "seconds" in self.units:
+            notes += _seconds_from_first(x)
+        curves: dict[str, Curve] = {}
+        for metric, points in metrics.items():
+            values = np.array(points.values)
+            if meaning(metric).quantity == "accuracy" and (share := _as_share(values)) is not None:
+                values = share
+                notes.append(f"{metric}: percent became shares")
+            risen = {unit: at for unit, at in x[metric].items() if np.isfinite(at).all() and (np.diff(at) > 0).all()}
+            curves[metric] = Curve(values, {str(unit): at for unit, at in risen.items()})
+        losses = {metric: curve for metric, curve in curves.items() if meaning(metric).quantity == "loss"}
+        diverged = diverged or any(not np.isfinite(curve.values[-1]) for curve in losses.values())
+        if not any(np.isfinite(curve.values).any() for curve in curves.values()):
+            if not diverged:
+                raise FileFormatError(f"{self.where}: {', '.join(curves)}: nan only, nothing to draw")
+            notes.append("nan from the first value on")
+        return Log(name, program, curves, arm, seed, diverged, tuple(notes))
+
+
+def _epochs_completed(x: Mapping[str, dict[Unit, Array]], indices: bool) -> list[str]:
+    """Count epochs that were completed, if they are counted from 0; return a note if so."""
+    epochs = np.concatenate([at["epoch"] for at in x.values()])
+    epochs = epochs[np.isfinite(epochs)]
+    if not len(epochs) or not (indices or (epochs.min() == 0 and (epochs == np.round(epochs)).all())):
+        return []
+    for at in x.values():
+        at["epoch"] = at["epoch"] + 1
+    return ["epochs from 0 became epochs completed"]
+
+
+def _parts_of_passes(x: Mapping[str, dict[Unit, Array]]) -> list[str]:
+    """Make epochs completed of the passes under way, if it can be told how many updates a pass has; return a note.
+
+    A number of updates is right if all measurements fit to it, and there are two passes or more. It is looked for
+    among those measurements that may be a pass's last. Where there is none, only what Lightning measured over a whole
+    pass, and named so, has its epoch.
+    """
+    steps, passes = (np.concatenate([at[unit] for at in x.values()]) for unit in ("step", "epoch"))
+    known = np.isfinite(passes)
+    steps, passes = steps[known], passes[known]
+    ends = [at for metric, at in x.items() if not metric.endswith("_step")]
+    each = np.concatenate([at["step"] / (at["epoch"] + 1) for at in ends] or [steps])
+    candidates, counts = np.unique(each[np.isfinite(each) & (each == np.round(each))], return_counts=True)
+    for updates in candidates[np.argsort(-counts, kind="stable")][:100]:
+        if len(np.unique(passes)) > 1 and (np.floor((steps - 1) / updates) == passes).all():
+            for at in x.values():
+                at["epoch"] = at["step"] / updates
+            return [f"epochs completed are updates / {updates:g}"]
+    for metric, at in x.items():
+        if metric.endswith("_epoch"):
+            at["epoch"] = at["epoch"] + 1
+        else:
+            del at["epoch"]
+    return []
+
+
+def _seconds_from_first(x: Mapping[str, dict[Unit, Array]]) -> list[str]:
+    """Count seconds from the first measurement, if they are times of day; return a note if so."""
+    first = min((at["seconds"][0] for at in x.values() if np.isfinite(at["seconds"][0])), default=0.0)
+    if first < WALL_TIME:
+        return []
+    for at in x.values():
+        at["seconds"] = (at["seconds"] - first) / (1000 if first > 1000 * WALL_TIME else 1)
+    return ["seconds are counted from the first value"]
+
+
+def _as_share(values: Array) -> Array | None:
+    finite = values[np.isfinite(values)]
+    percent = len(finite) and 1.5 < finite.max() <= 100 and finite.min() >= 0
+    return values / 100 if percent else None
