@@ -59,6 +59,14 @@ def test_a_history_without_validation_set_or_of_a_run_that_diverged_at_once(form
     assert np.isnan(log.curves["train_loss"].values).tolist() == [True]
 
 
+def test_curves_have_seconds_where_the_file_has(written):
+    """Beside each other: a run with times, and one of before they were kept."""
+    header = "arm,seed,steps,train_loss,validation_loss,validation_accuracy,lr,diverged,seconds\n"
+    timed, before = read(written(header + "plain,0,10,2,2,0.1,0.1,0,1.5\nplain,1,10,2,2,0.1,0.1,0,nan\n"))
+    assert curve(timed, "train_loss", "seconds") == {1.5: 2}
+    assert list(before.curves["train_loss"].x) == ["step"]
+
+
 def test_a_damaged_history_says_so(written):
     header = ",".join([*COLUMNS, "diverged"])
     with pytest.raises(tn.FileFormatError, match=r"not a history in CSV \(line 2 is '1,2'\)"):
@@ -249,6 +257,37 @@ def test_mlflows_metric_file_is_named_as_its_metric(written):
     assert "loss: line 3, the last, is not whole and was left out" in log.notes
     with pytest.raises(tn.FileFormatError, match=r"line 2 is 'a b', not a time, a value and a step"):
         read(written("1700000000000 2.0 0\na b\n"))
+
+
+VALUES = [{"timestamp": f"2026-01-01T00:00:0{k}+00:00", "step": 10 * k, "value": 1 / (k + 1)} for k in (0, 1)]
+
+
+@pytest.mark.parametrize(
+    "content", [{"metric": "train/loss", "values": VALUES}, {"metrics": {"train/loss": VALUES}}], ids=["metric", "run"]
+)
+def test_trackios_metrics(written, content):
+    log = only(written({"project": "p", "run": "plain", **content}))
+    assert str(log).endswith("log: trackio, 10 steps, train/loss")
+    assert curve(log, "train/loss", "step") == {0: 1, 10: 0.5}
+    assert curve(log, "train/loss", "seconds") == {0: 1, 1: 0.5}
+
+
+def test_trackios_table(written):
+    rows = [
+        {
+            "run_name": run,
+            "step": k,
+            "timestamp": "2026-01-01T00:00:00+00:00",
+            "metrics": f'{{"loss": {k}, "epoch": 0}}',
+        }
+        for run in ("plain", "bn")
+        for k in (1, 2)
+    ]
+    plain, bn = read(written({"project": "p", "columns": [], "rows": rows, "row_count": 4}))
+    assert str(plain).endswith("log: plain: trackio, 2 steps, loss")
+    assert curve(bn, "loss", "step") == {1: 1, 2: 2}
+    with pytest.raises(tn.FileFormatError, match="trackio's column metrics: not a JSON file"):
+        read(written({"project": "p", "rows": [{"metrics": "{"}]}))
 
 
 # -- any table ----------------------------------------------------------------------------------------------

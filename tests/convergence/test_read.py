@@ -103,7 +103,7 @@ def test_mlflows_folder_is_a_log_a_run(tmp_path):
             path.write_text("1700000000000 0.5 0\n1700000001000 0.75 1\n")
     logs = read(tmp_path)
     assert [str(log) for log in logs] == [
-        f"{tmp_path / '0' / run / 'metrics'}: MLflow, 1 steps, loss, val/acc" for run in ("r1", "r2")
+        f"{tmp_path / '0' / run}: MLflow, 1 steps, loss, val/acc" for run in ("r1", "r2")
     ]
 
 

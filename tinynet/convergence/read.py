@@ -125,7 +125,7 @@ def _text(path: Path, name: str, lines: Lines, start: str, x: str | None, y: str
     if metric_files.is_metric_file(start):
         return [_narrowed(metric_files.read([path], name, path.parent if name == str(path) else path), x, y)]
     table = separated(lines)
-    if x is None and y is None and table.columns == [*COLUMNS, "diverged"]:
+    if x is None and y is None and table.columns[:6] == [*COLUMNS, "diverged"]:
         try:
             return [own.from_history(History.from_csv(path), name)]
         except FileFormatError as error:
@@ -184,7 +184,7 @@ def _folder(folder: Path, x: str | None, y: str | None, progress: bool) -> list[
             else:
                 found.append(_narrowed(_together(name, paths, progress), x, y))
         except (InputError, OSError) as error:
-            skipped.append(str(error))
+            skipped.append(_reason(error, folder))
     if not found:
         reason = f": {skipped[0]}" if skipped else ""
         raise FileFormatError(f"{folder}: no log in it{reason}")
@@ -194,6 +194,11 @@ def _folder(folder: Path, x: str | None, y: str | None, progress: bool) -> list[
         note = f"no logs, and left out: {'; '.join([*skipped[:NAMED], *more])}"
         found[0] = replace(found[0], notes=(*found[0].notes, note))
     return found
+
+
+def _reason(error: Exception, folder: Path) -> str:
+    """Return an error's text as short as in a list of many: with names from the folder on, and no advice."""
+    return files.brief(str(error).replace(f"{folder}/", "").split(" (its columns:")[0])
 
 
 def _runs(folder: Path, skipped: list[str]) -> dict[Path, list[Path]]:
@@ -206,7 +211,7 @@ def _runs(folder: Path, skipped: list[str]) -> dict[Path, list[Path]]:
         try:
             head, _ = _head(path)
         except (FileFormatError, OSError) as error:
-            skipped.append(str(error))
+            skipped.append(_reason(error, folder))
             continue
         name = path
         if events.is_event_file(head):
@@ -219,7 +224,7 @@ def _runs(folder: Path, skipped: list[str]) -> dict[Path, list[Path]]:
 
 def _together(name: Path, paths: list[Path], progress: bool) -> Log:
     if not events.is_event_file(_head(paths[0])[0]):
-        return metric_files.read(paths, str(name), name)
+        return metric_files.read(paths, str(name.parent if name.name == "metrics" else name), name)
     size = sum(path.stat().st_size for path in paths)
     with _counting(size, str(name), progress) as advance:
         return events.read(paths, str(name), size, advance)

@@ -119,7 +119,7 @@ def _keras(columns: list[str], look: list[Row], table: Table) -> Recipe | None:
     """Keras writes its metrics in order of their names, then those of the validation if it did not know them."""
     names = columns[1:]
     training = [name for name in names if not name.startswith("val_")]
-    known = names == sorted(names) or names == [*sorted(training), *(f"val_{name}" for name in sorted(training))]
+    known = names == sorted(names) or names[: len(training)] == sorted(training)
     if columns[0] != "epoch" or "loss" not in names or not known or not look or look[0].cells["epoch"] == 1:
         return None
     return Recipe("Keras CSVLogger", {"epoch": "epoch"}, epochs="indices")

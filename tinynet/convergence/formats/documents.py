@@ -9,10 +9,10 @@ from typing import Any
 from tinynet.convergence.formats import columns, own
 from tinynet.convergence.formats.columns import PLACES
 from tinynet.convergence.formats.rows import Reader, Recipe
-from tinynet.convergence.logs import Log
+from tinynet.convergence.logs import Log, Unit
 from tinynet.convergence.tables import Table, from_lists, from_records
 from tinynet.errors import FileFormatError
-from tinynet.files import brief
+from tinynet.files import brief, parsed_json
 
 OF_THE_RUN = (  # Hugging Face's last entry: means and sums over the run
     "total_flos",
@@ -37,6 +37,8 @@ def logs(content: Any, where: str, x: str | None = None, y: str | None = None) -
             return found
         if isinstance(content.get("log_history"), list):
             return _hugging_face(content["log_history"], where, x, y)
+        if not chosen and (records := _trackio(content)) is not None:
+            return _of_trackio(records, where)
         inner = content.get("history")  # a Keras History object as a whole
         lists = _lists(inner if isinstance(inner, Mapping) else content)
         if not lists:
@@ -94,6 +96,44 @@ def _hugging_face(entries: list[Any], where: str, x: str | None, y: str | None) 
     notes = ("train_loss, of the whole run, was left out",) if at_end else ()
     leave = OF_THE_RUN if at_end else ()
     recipe = Recipe("Hugging Face Trainer", {"step": "step", "epoch": "epoch"}, leave=leave, notes=notes)
+    return Reader(table, recipe).logs()
+
+
+def _trackio(content: Mapping[str, Any]) -> list[Any] | None:
+    """Return the records of what trackio prints with --json: a metric, a run's metrics, or its table."""
+    if "project" not in content:
+        return None
+    metrics = {content.get("metric"): content.get("values")} if "values" in content else content.get("metrics")
+    if isinstance(metrics, Mapping):
+        lists = [(n, values) for n, values in metrics.items() if isinstance(values, list) and n not in PLACES]
+        made = [(name, value) for name, values in lists for value in values]
+        return [{**value, "key": name} for name, value in made if isinstance(value, Mapping)] or None
+    rows = content.get("rows")
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) and "metrics" in row for row in rows):
+        return None
+    records: list[Any] = []
+    for row in rows:
+        about = {name: row[name] for name in ("step", "timestamp", "run_name") if name in row}
+        inner = row["metrics"]
+        inner = parsed_json(inner, "trackio's column metrics") if isinstance(inner, str) else inner
+        records.append({**inner, **about} if isinstance(inner, Mapping) else about)
+    return records
+
+
+def _of_trackio(records: list[Any], where: str) -> list[Log]:
+    table = from_records(where, records)
+    if "step" not in table.columns:
+        raise columns.unknown(where, table.columns)
+    x: dict[Unit, str] = {"step": "step"}
+    if "timestamp" in table.columns:
+        x["seconds"] = "timestamp"
+    if "key" in table.columns:
+        recipe = Recipe("trackio", x, {}, key="key", value="value")
+    else:
+        runs = tuple(name for name in ("run_name",) if name in table.columns)
+        if "epoch" in table.columns:
+            x["epoch"] = "epoch"
+        recipe = Recipe("trackio", x, runs=runs)
     return Reader(table, recipe).logs()
 
 

@@ -11,10 +11,11 @@ import numpy as np
 from tinynet.convergence.gathering import Gathering
 from tinynet.convergence.logs import Log, Unit
 from tinynet.errors import FileFormatError
-from tinynet.history import History
+from tinynet.history import COLUMNS, History
 
 UNITS: dict[str, Unit] = {"steps": "step", "epochs": "epoch", "examples": "examples", "seconds": "seconds"}
 FIELDS = {field.name for field in dataclasses.fields(History)}
+NEEDED = {*COLUMNS, "diverged"}  # what all versions' histories have
 NAMES = {None: "plain", "batch": "batch norm", "layer": "layer norm"}
 
 
@@ -46,7 +47,7 @@ def documents(content: Mapping[str, Any], where: str) -> list[Log] | None:
     FileFormatError
         If it is, but has no curves, or is damaged.
     """
-    if content.keys() == FIELDS:
+    if content.keys() >= NEEDED:
         return [from_history(History.from_dict(dict(content), where), where)]
     if content.keys() >= {"settings", "result", "sha256"}:  # a kept run of an experiment
         return [_run(content["settings"], content["result"], where, where, "tinynet experiment")]
@@ -65,12 +66,12 @@ def _of_comparison(run: Any, where: str, place: int) -> Log:
 
 
 def _run(settings: Any, result: Any, where: str, name: str | None, program: str, arm: str | None = None) -> Log:
-    if not isinstance(settings, Mapping) or not isinstance(result, Mapping) or not result.keys() >= FIELDS:
+    if not isinstance(settings, Mapping) or not isinstance(result, Mapping) or not result.keys() >= NEEDED:
         raise FileFormatError(f"{where}: a run without convergence curves: no history is in its result")
     seed, norm = settings.get("seed"), settings.get("norm")
     seed = seed if type(seed) is int else None
     if arm is None and "norm" in settings and isinstance(norm, str | None):
         arm = NAMES.get(norm, f"{norm} norm")
-    history = History.from_dict({field: result[field] for field in FIELDS}, where)
+    history = History.from_dict({field: result[field] for field in FIELDS if field in result}, where)
     name = name or f"{where}: {arm}, seed {seed}"
     return from_history(history, where, name=name, program=program, arm=arm, seed=seed)

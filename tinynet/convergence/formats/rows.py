@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from tinynet.convergence.formats import own
 from tinynet.convergence.gathering import Epochs, Gathering
@@ -129,9 +130,8 @@ class Reader:
     def _place(self, unit: Unit, name: str, row: Row) -> float | None:
         value = row.cells.get(name)
         if isinstance(value, str):
-            if clock := CLOCK.fullmatch(value) if unit == "seconds" else None:
-                hours, minutes, seconds = (float(part or 0) for part in clock.groups())
-                return 3600 * hours + 60 * minutes + seconds
+            if unit == "seconds" and (seconds := _seconds(value)) is not None:
+                return seconds
             if unit == next(iter(self.recipe.x)):
                 where = f"{self.table.where}: line {row.line}, column {name!r}"
                 raise InputError(f"{where}: {brief(value)!r} is not a number")
@@ -165,6 +165,17 @@ class Reader:
             name, recipe.program, arm=arm, seed=seed, diverged=run.diverged, notes=notes, epochs=recipe.epochs
         )
         return own.measured(log) if recipe.program.startswith("tinynet") else log
+
+
+def _seconds(text: str) -> float | None:
+    """Return the seconds of a duration, such as 01:30, or since 1970 of a date and time; None if it is neither."""
+    if clock := CLOCK.fullmatch(text):
+        hours, minutes, seconds = (float(part or 0) for part in clock.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 def _word(name: str, value: object) -> str:
