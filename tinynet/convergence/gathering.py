@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -28,44 +29,61 @@ class Points:
         self.values = array("d")
         self.x: dict[Unit, array[float]] = {unit: array("d") for unit in units}
         self.every = 1
-        self._since = 0  # measurements that came since the beginning, or since the last cut
-        self._stray = False  # whether the last one is kept only because it is the last
+        self._before_next = 0  # how many measurements to pass over
+        self._passed: tuple[float, Mapping[Unit, float]] | None = None  # the last one, if it was
 
     def put(self, value: float, at: Mapping[Unit, float], most: int) -> None:
-        """Add a measurement after all others; then, if there are more than ``most``, keep every second."""
-        if self._stray:
-            self.replace(value, at)
-        else:
-            self.values.append(value)
-            for unit, places in self.x.items():
-                places.append(at.get(unit, np.nan))
-        self._stray = self._since % self.every != 0
-        self._since += 1
+        """Add a measurement after all others; then, if more than ``most`` are kept, keep every second."""
+        if self._before_next:
+            self._before_next -= 1
+            self._passed = value, at
+            return
+        self._keep(value, at)
+        self._before_next = self.every - 1
         while len(self.values) > most:
+            kept = len(self.values) % 2 == 1
+            if not kept:
+                self._passed = value, at
+            self._before_next += self.every if kept else 0
             self.every *= 2
-            self._stray = (self._since - 1) % self.every != 0
             for each in (self.values, *self.x.values()):
-                last = each[-1:] if len(each) % 2 == 0 else array("d")
                 del each[1::2]
-                each += last
+
+    def _keep(self, value: float, at: Mapping[Unit, float]) -> None:
+        self.values.append(value)
+        for unit, places in self.x.items():
+            places.append(at.get(unit, math.nan))
+        self._passed = None
+
+    def last(self, unit: Unit) -> float:
+        """Return where the last measurement was made."""
+        return self._passed[1].get(unit, math.nan) if self._passed else self.x[unit][-1]
 
     def replace(self, value: float, at: Mapping[Unit, float]) -> None:
         """Take a measurement in place of the last one."""
+        if self._passed:
+            self._passed = value, at
+            return
         self.values[-1] = value
         for unit, places in self.x.items():
-            places[-1] = at.get(unit, np.nan)
+            places[-1] = at.get(unit, math.nan)
+
+    def settle(self) -> None:
+        """Keep the last measurement, whichever it is."""
+        if self._passed:
+            self._keep(*self._passed)
 
     def cut(self, unit: Unit, x: float, *, equal: bool) -> int:
         """Drop what was measured after x, or at it too; return how many."""
+        self.settle()
         places = self.x[unit]
         left = bisect_left(places, x)
         left += not equal and left < len(places) and places[left] == x
         dropped = len(places) - left
         if dropped:
-            del self.values[left:]
-            for each in self.x.values():
+            for each in (self.values, *self.x.values()):
                 del each[left:]
-            self._since, self._stray = 0, False
+        self._before_next = 0
         return dropped
 
 
@@ -94,9 +112,12 @@ class Gathering:
         self.most = MOST
         self.replaced, self.restarts, self.repeated, self.without = 0, 0, 0, 0
         self._back: float | None = None  # where the last restart began, until a measurement after it
-        self._last: dict[Unit, float] = {}
+        self._furthest = -math.inf
+        self._last: Mapping[Unit, float] = {}
 
-    def add(self, at: Mapping[Unit, float], values: Mapping[str, float], line: str, *, again: bool = False) -> None:
+    def add(
+        self, at: Mapping[Unit, float], values: Mapping[str, float], line: int | str, *, again: bool = False
+    ) -> None:
         """Add what was measured at one place.
 
         Parameters
@@ -105,8 +126,8 @@ class Gathering:
             x by unit. Without the first unit nothing is added.
         values : mapping of str to float
             By metric.
-        line : str
-            For messages, such as "line 7".
+        line : int or str
+            For messages: the line's number, or a text such as "event 7".
         again : bool
             Whether the file says that a program was started again here.
 
@@ -115,32 +136,38 @@ class Gathering:
         InputError
             If x is not finite, or runs backward and this is no restart.
         """
-        order = self.units[0]
+        order, metrics = self.units[0], self.metrics
         if not values:
             return
         if order not in at:
             self.without += 1
             return
         x = at[order]
-        name = self.names.get(order, order)
-        if not np.isfinite(x):
-            raise InputError(f"{self.where}: {line}: {name} is {x}")
-        before = [p for metric in values if (p := self.metrics.get(metric)) and p.values and p.x[order][-1] > x]
-        if before:
-            self._restart(x, at, before, values, line, again)
-        elif self._back is not None and x > self._back:
-            self._back = None
+        if not math.isfinite(x):
+            raise InputError(f"{self._at(line)}: {self.names.get(order, order)} is {x}")
+        further = x > self._furthest  # most often; then all are in order
+        if further:
+            self._furthest, self._back = x, None
+        else:
+            before = [p for metric in values if (p := metrics.get(metric)) and p.values and p.last(order) > x]
+            if before:
+                self._restart(x, at, before, values, line, again)
+            elif self._back is not None and x > self._back:
+                self._back = None
         for metric, value in values.items():
-            points = self.metrics.get(metric)
+            points = metrics.get(metric)
             if points is None:
-                points = self.metrics[metric] = Points(self.units)
-                self.most = max(LEAST, min(MOST, MOST_TOGETHER // len(self.metrics)))
-            if points.values and points.x[order][-1] == x:
+                points = metrics[metric] = Points(self.units)
+                self.most = max(LEAST, min(MOST, MOST_TOGETHER // len(metrics)))
+            if not further and points.values and points.last(order) == x:
                 points.replace(value, at)
                 self.repeated += 1
             else:
                 points.put(value, at, self.most)
-        self._last = dict(at)
+        self._last = at
+
+    def _at(self, line: int | str) -> str:
+        return f"{self.where}: line {line}" if isinstance(line, int) else f"{self.where}: {line}"
 
     def begin_again(self, x: float) -> None:
         """Forget what was measured at x and after: the program says that it was started again there."""
@@ -154,22 +181,22 @@ class Gathering:
         at: Mapping[Unit, float],
         before: list[Points],
         values: Mapping[str, float],
-        line: str,
+        line: int | str,
         again: bool,
     ) -> None:
         """Let what follows take the place of what was measured from x on."""
         order = self.units[0]
-        name, last = self.names.get(order, order), max(points.x[order][-1] for points in before)
-        if order == "step" and at.get("epoch", -np.inf) > self._last.get("epoch", np.inf) and not again:
+        name, last = self.names.get(order, order), max(points.last(order) for points in before)
+        for points in before:
+            points.settle()
+        if order == "step" and at.get("epoch", -math.inf) > self._last.get("epoch", math.inf) and not again:
             raise InputError(
-                f"{self.where}: {line}: {name} begins again at {x:g} in the next epoch, so it does not count all "
+                f"{self._at(line)}: {name} begins again at {x:g} in the next epoch, so it does not count all "
                 "updates; name another column as x"
             )
-        known = again or any(
-            points.every > 1 or points.x[order][bisect_left(points.x[order], x)] == x for points in before
-        )
+        known = again or any(p.every > 1 or p.x[order][bisect_left(p.x[order], x)] == x for p in before)
         if not known or (self._back is not None and x < self._back):
-            raise InputError(f"{self.where}: {line}: {name} runs backward, from {last:g} to {x:g}")
+            raise InputError(f"{self._at(line)}: {name} runs backward, from {last:g} to {x:g}")
         self._back = x
         self.restarts += 1
         for metric, points in self.metrics.items():
@@ -213,6 +240,8 @@ class Gathering:
             notes.append(f"{self.repeated:,} values have the same {order} as the value before, which they replace")
         if self.without:
             notes.append(f"{self.without:,} rows without {order} were left out")
+        for points in self.metrics.values():
+            points.settle()
         metrics = {metric: points for metric, points in self.metrics.items() if points.values}
         if not metrics:
             raise FileFormatError(

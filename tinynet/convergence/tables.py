@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from io import BufferedIOBase, TextIOWrapper
 from typing import Any, NamedTuple
 
@@ -114,7 +115,7 @@ class Lines:
         self.text = TextIOWrapper(file, code, newline="")  # type: ignore[type-var]
         self.name, self.advance = name, advance
         self.number = 0
-        self.ended = True  # whether the last line that was read has its end
+        self.line = "\n"  # the last that was read
         self.comments: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
@@ -126,12 +127,17 @@ class Lines:
             if read > 2**20:
                 self.advance(read)
                 read = 0
-            self.ended = line.endswith(("\n", "\r"))
-            if line.startswith("#"):
+            self.line = line
+            if line[0] == "#":
                 self.comments = [*self.comments[-9:], line]
-            elif line.strip():
+            elif not line.isspace():
                 yield line
         self.advance(read)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last line that was read has its end."""
+        return self.line.endswith(("\n", "\r"))
 
     def _next(self) -> str:
         try:
@@ -203,7 +209,8 @@ def _distinct(header: list[str]) -> list[str]:
 
 
 def _separated(lines: Lines, source: Iterator[str], comma: str, table: Table) -> Iterator[Row]:
-    commas, header, again = comma != ",", table.columns, False
+    header, again, length = table.columns, False, len(table.columns)
+    parsed = cell if comma == "," else partial(cell, commas=True)
     reader = csv.reader(source, delimiter=comma, strict=True)
     while True:
         try:
@@ -214,12 +221,14 @@ def _separated(lines: Lines, source: Iterator[str], comma: str, table: Table) ->
                 return
             raise FileFormatError(f"{lines.name}: line {lines.number}: {error}") from None
         if texts is None:
+            if not lines.ended:
+                table.notes.append("the last line has no end; it was taken as whole")
             return
         if texts[0].strip() == header[0] and _is_header(texts, header):
-            header, again = _distinct([text.strip() for text in texts]), True
+            header, again, length = _distinct([text.strip() for text in texts]), True, len(texts)
             table.columns += [name for name in header if name not in table.columns]
             continue
-        if len(texts) != len(header):
+        if len(texts) != length:
             if not lines.ended:
                 table.notes.append(f"line {lines.number}, the last, is not whole and was left out")
                 return
@@ -229,10 +238,8 @@ def _separated(lines: Lines, source: Iterator[str], comma: str, table: Table) ->
                 raise FileFormatError(
                     f"{lines.name}: line {lines.number} has {len(texts)} cells, where the header has {len(header)}"
                 )
-        yield Row(lines.number, {n: cell(t, commas=commas) for n, t in zip(header, texts, strict=True)}, again)
+        yield Row(lines.number, dict(zip(header, map(parsed, texts), strict=True)), again)
         again = False
-        if not lines.ended:
-            table.notes.append("the last line has no end; it was taken as whole")
 
 
 def _is_header(texts: list[str], header: list[str]) -> bool:

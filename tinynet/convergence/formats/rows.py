@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from tinynet.convergence.formats import own
 from tinynet.convergence.gathering import Epochs, Gathering
 from tinynet.convergence.logs import Log, Unit
-from tinynet.convergence.tables import Cell, Row, Table
+from tinynet.convergence.tables import Row, Table
 from tinynet.errors import FileFormatError, InputError
 from tinynet.files import brief
 
@@ -59,6 +60,11 @@ class Recipe:
     leave: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def used(self) -> frozenset[str]:
+        """Columns that are no metrics, if those are all others."""
+        return frozenset((*self.x.values(), *self.runs, *self.leave, ""))
+
 
 @dataclass
 class _Run:
@@ -74,8 +80,8 @@ class Reader:
     table: Table
     recipe: Recipe
     runs: dict[tuple[object, ...], _Run] = field(default_factory=dict)
-    numbers: set[str] = field(default_factory=set)  # columns that have had a number
-    texts: dict[str, str] = field(default_factory=dict)  # columns with something else, and what
+    texts: dict[str, str] = field(default_factory=dict)  # columns with something other than numbers, and what
+    begun: bool = False
 
     def logs(self) -> list[Log]:
         """Read all rows; return a log for each run, in the order in which they begin."""
@@ -83,40 +89,70 @@ class Reader:
             self._add(row)
         if not self.runs:
             raise FileFormatError(f"{self.table.where}: {self._nothing()}")
-        broken = [name for name in self.texts if name in self.numbers]
+        broken = [name for name in self.texts if any(self._metrics(name, run) for run in self.runs.values())]
         return [self._log(key, run, broken) for key, run in self.runs.items()]
 
     def _nothing(self) -> str:
         asked = [name for name in self.recipe.metrics or () if name in self.texts]
         if asked:
             return f"column {asked[0]!r} has {self.texts[asked[0]]}, not numbers"
-        return "no number in it" if self.numbers or self.texts else "columns, but no row yet"
+        return "no number in it" if self.begun else "columns, but no row yet"
+
+    def _metrics(self, column: str, run: _Run) -> list[str]:
+        """Return the metrics of a run that come from a column."""
+        metric = (self.recipe.metrics or {}).get(column, ("", column))[1]
+        ends = f"_{metric}" if self.recipe.split else metric
+        return [
+            name for name in run.gathering.metrics if name == metric or (self.recipe.split and name.endswith(ends))
+        ]
 
     def _add(self, row: Row) -> None:
-        recipe, cells, line = self.recipe, row.cells, f"line {row.line}"
-        whose_row = tuple(cells.get(name) for name in recipe.runs)
-        at = {unit: x for unit, name in recipe.x.items() if (x := self._place(unit, name, row)) is not None}
-        if recipe.key:
-            metric, value = cells.get(recipe.key), self._number(recipe.value, row)
-            found = [("", str(metric), value)] if metric is not None else []
-        elif recipe.metrics is None:
-            used = {*recipe.x.values(), *recipe.runs, *recipe.leave, ""}
-            found = [("", name, self._number(name, row)) for name in cells if name not in used]
-        else:
-            found = [(run, metric, self._number(name, row)) for name, (run, metric) in recipe.metrics.items()]
+        recipe, cells = self.recipe, row.cells
+        self.begun = True
+        at: dict[Unit, float] = {}
+        for unit, name in recipe.x.items():
+            place = cells.get(name)
+            if isinstance(place, str):
+                place = self._place(unit, name, place, row)
+            if place is not None:
+                at[unit] = place
+        if recipe.first and "step" in at:
+            at["step"] += recipe.first
         before = f"{cells[recipe.split]}_" if recipe.split and cells.get(recipe.split) else ""
-        by_run: dict[str, dict[str, float]] = {"": {}} if recipe.metrics is None else {}
-        for whose, metric, value in found:
-            if value is not None:
-                by_run.setdefault(whose, {})[before + metric] = value
+        by_run: dict[str, dict[str, float]] = {}
+        if recipe.key:
+            value = cells.get(recipe.value)
+            if isinstance(value, float) and cells.get(recipe.key) is not None:
+                by_run[""] = {str(cells[recipe.key]): value}
+        elif recipe.metrics is None:
+            values = by_run[""] = {}
+            for name, value in cells.items():
+                if name in recipe.used:
+                    continue
+                if isinstance(value, float):
+                    values[before + name if before else name] = value
+                elif value is not None:
+                    self._text(name, value, row)
+        else:
+            for name, (whose, metric) in recipe.metrics.items():
+                value = cells.get(name)
+                if isinstance(value, float):
+                    by_run.setdefault(whose, {})[metric] = value
+                elif value is not None:
+                    self._text(name, value, row)
+        whose_row = tuple(cells.get(name) for name in recipe.runs)
         for whose, values in by_run.items():
             run = self._run((*whose_row, whose))
-            here = dict(at)
-            if recipe.durations and "seconds" in here:
-                run.seconds = here["seconds"] + (0 if row.again and at.get("epoch") == 0 else run.seconds)
-                here["seconds"] = run.seconds
-            run.diverged |= cells.get("diverged") == 1 and "diverged" in recipe.leave
-            run.gathering.add(here, values, line, again=row.again)
+            here = at
+            if recipe.durations and "seconds" in at:
+                run.seconds = at["seconds"] + (0 if row.again and at.get("epoch") == 0 else run.seconds)
+                here = at | {"seconds": run.seconds}
+            if "diverged" in recipe.leave and cells.get("diverged") == 1:
+                run.diverged = True
+            run.gathering.add(here, values, row.line, again=row.again)
+
+    def _text(self, name: str, value: str, row: Row) -> None:
+        self.texts.setdefault(name, f"{brief(value)!r} in line {row.line}")
 
     def _run(self, key: tuple[object, ...]) -> _Run:
         if key not in self.runs:
@@ -127,30 +163,19 @@ class Reader:
             self.runs[key] = _Run(gathering)
         return self.runs[key]
 
-    def _place(self, unit: Unit, name: str, row: Row) -> float | None:
-        value = row.cells.get(name)
-        if isinstance(value, str):
-            if unit == "seconds" and (seconds := _seconds(value)) is not None:
-                return seconds
-            if unit == next(iter(self.recipe.x)):
-                where = f"{self.table.where}: line {row.line}, column {name!r}"
-                raise InputError(f"{where}: {brief(value)!r} is not a number")
-            return None
-        return value + self.recipe.first if unit == "step" and value is not None else value
-
-    def _number(self, name: str, row: Row) -> float | None:
-        value: Cell = row.cells.get(name)
-        if isinstance(value, str):
-            self.texts.setdefault(name, f"{brief(value)!r} in line {row.line}")
-            return None
-        if value is not None:
-            self.numbers.add(name)
-        return value
+    def _place(self, unit: Unit, name: str, text: str, row: Row) -> float | None:
+        """Return the place that a text means; None if it is none, and the rows are ordered by another."""
+        if unit == "seconds" and (seconds := _seconds(text)) is not None:
+            return seconds
+        if unit == next(iter(self.recipe.x)):
+            where = f"{self.table.where}: line {row.line}, column {name!r}"
+            raise InputError(f"{where}: {brief(text)!r} is not a number")
+        return None
 
     def _log(self, key: tuple[object, ...], run: _Run, broken: list[str]) -> Log:
         recipe = self.recipe
-        for name in broken:
-            run.gathering.metrics.pop((recipe.metrics or {}).get(name, ("", name))[1], None)
+        for metric in [metric for name in broken for metric in self._metrics(name, run)]:
+            run.gathering.metrics.pop(metric, None)
         notes = [*recipe.notes, *self.table.notes]
         notes += [f"{name}: left out, since it has {self.texts[name]}, not a number" for name in broken]
         *parts, whose = key
