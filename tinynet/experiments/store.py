@@ -37,7 +37,7 @@ HARMLESS = {
     "text.py",
     "typing.py",
 }
-SHARED = ("experiments/runs.py", "experiments/variants.py")
+SHARED = ("experiments/gradients.py", "experiments/runs.py", "experiments/variants.py")
 
 
 class Settings(Protocol):
@@ -67,24 +67,13 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.damaged: dict[Path, str] = {}  # files that could not be read, and why
-        self._versions: dict[str, str] = {}
-        self._data: dict[str | None, str | None] = {}
-
-    def version(self, module: str) -> str:
-        """Return the `code_version` that there was when this store first asked for it."""
-        self._versions[module] = self._versions.get(module) or code_version(module)
-        return self._versions[module]
-
-    def data_version(self, settings: Settings) -> str | None:
-        """Return the `version_of_data` that there was when this store first asked for it."""
-        folder = getattr(settings, "data", None)
-        self._data[folder] = self._data.get(folder) or version_of_data(settings)
-        return self._data[folder]
+        self.version = functools.cache(code_version)  # these two as they were when this store first asked
+        self.data_version = functools.cache(version_of_data)
 
     def path(self, settings: Settings) -> Path:
         """Return where a run is kept."""
         fields = dataclasses.asdict(settings)
-        if (data := self.data_version(settings)) is not None:
+        if (data := self.data_version(folder_of(settings))) is not None:
             fields["data"] = data
         kind = type(settings)
         name = hashlib.sha256(json.dumps([kind.__qualname__, fields], sort_keys=True).encode()).hexdigest()
@@ -179,12 +168,14 @@ def shared_module(settings: Settings) -> str:
     return module if module.startswith("tinynet.") else "tinynet"
 
 
-def version_of_data(settings: Settings) -> str | None:
-    """Return a hash of what is now in a run's folder of data; None if it has no folder.
+def folder_of(settings: Settings) -> str | None:
+    """Return a run's folder of data, if it has one."""
+    folder: str | None = getattr(settings, "data", None)
+    return folder
 
-    Raise InputError if there are no data in the folder.
-    """
-    folder = getattr(settings, "data", None)
+
+def version_of_data(folder: str | None) -> str | None:
+    """Return a hash of what is now in a folder of data, None for None; raise InputError if there are no data in it."""
     version = None if folder is None else data_version(folder)
     if version == "":
         raise InputError(f"{folder}: no such folder, or no IDX files in it")

@@ -21,31 +21,22 @@ from threadpoolctl import threadpool_limits
 from tinynet import __version__, files, progress
 from tinynet.errors import InputError
 from tinynet.experiments.executors import WorkerProcesses
-from tinynet.experiments.store import Settings, Store, code_version, made_by, shared_module, version_of_data
+from tinynet.experiments.store import Settings, Store, code_version, folder_of, made_by, shared_module, version_of_data
 
 Outcome = dict[str, Any] | str  # a run's result and how it came about, or its error in words
+Outcomes = Generator[tuple[Settings, Outcome], None, None]  # of each run as it finishes
 
 
 @dataclass
 class Sweep:
-    """What a sweep gave.
+    """What a sweep gave."""
 
-    Attributes
-    ----------
-    results : dict of settings to dict
-        The result of every run that finished, now or before.
-    failures : dict of settings to str
-        The error of every run that raised one; the others went on.
-    ran : int
-        How many were not on disk already.
-    seconds : float
-        How long those took, all together.
-    """
-
-    results: dict[Any, dict[str, Any]] = field(default_factory=dict)
-    failures: dict[Any, str] = field(default_factory=dict)
-    ran: int = 0
-    seconds: float = 0.0
+    results: dict[Any, dict[str, Any]] = field(default_factory=dict)  # of every run that finished, now or before
+    failures: dict[Any, str] = field(
+        default_factory=dict
+    )  # the error of every run that raised one; the others went on
+    ran: int = 0  # how many were not on disk already
+    seconds: float = 0.0  # how long those took, all together
 
 
 def execute(settings: Settings) -> dict[str, Any]:
@@ -69,7 +60,11 @@ def attempt(settings: Settings, version: str | None = None) -> Outcome:
                 f"{__version__}, not {version[:8]}): install the same tinynet on every worker and start it again"
             )
         result = execute(settings)
-        return {"result": result, "made_by": made_by(), "data": version_of_data(settings)}  # as of after the run
+        return {
+            "result": result,
+            "made_by": made_by(),
+            "data": version_of_data(folder_of(settings)),
+        }  # as of after the run
     except Exception as error:
         return _message(error)
 
@@ -123,15 +118,20 @@ def run_sweep(
         print(remark, file=sys.stderr)
     diverged = sum(bool(result.get("diverged")) for result in sweep.results.values())
     start = time.monotonic()
+    outcomes: Outcomes = ((settings, attempt(settings)) for settings in missing)
+    if executor is not None:
+        outcomes = _on_executor(missing, kept, executor)
+    elif jobs is not None:
+        outcomes = _on_processes(missing, jobs)
     with (
         threadpool_limits(1),  # for runs in this process; see `execute`
         progress.bar(len(missing), description, unit=" runs") as bar,
-        closing(_outcomes(missing, kept, jobs, executor)) as outcomes,
+        closing(outcomes),
     ):
         for settings, outcome in outcomes:
             sweep.ran += 1
-            if isinstance(outcome, dict) and outcome.pop("data") != kept.data_version(settings):
-                folder = getattr(settings, "data", None)
+            folder = folder_of(settings)
+            if isinstance(outcome, dict) and outcome.pop("data") != kept.data_version(folder):
                 outcome = f"{folder}: is not the data set that it was when this sweep began; start it again"
             if isinstance(outcome, str):
                 sweep.failures[settings] = outcome
@@ -143,20 +143,6 @@ def run_sweep(
             bar.update(1)
     sweep.seconds = time.monotonic() - start
     return sweep
-
-
-Outcomes = Generator[tuple[Settings, Outcome], None, None]
-
-
-def _outcomes(runs: Sequence[Settings], kept: Store, jobs: int | None, executor: Executor | None) -> Outcomes:
-    """Yield the outcome of each run as it finishes."""
-    if executor is not None:
-        yield from _on_executor(runs, kept, executor)
-    elif jobs is not None:
-        yield from _on_processes(runs, jobs)
-    else:
-        for settings in runs:
-            yield settings, attempt(settings)
 
 
 def _on_executor(runs: Sequence[Settings], kept: Store, executor: Executor) -> Outcomes:
