@@ -45,33 +45,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One claim, and how it is put to the test.
+    """One claim, and how it is put to the test."""
 
-    Attributes
-    ----------
-    name : str
-        As in ``tinynet run NAME``.
-    title, claim : str
-        What is claimed, in a few words and in a sentence.
-    method : str
-        What is run, what is measured, and when the claim holds.
-    runs : callable
-        From ``quick`` to the runs' settings, at least three paired seeds.
-    verdict, table, draw : callable
-        From the results to the verdict, to rows of text with the header first, and to figures by name.
-    captions : mapping of str to str
-        Of the figures, by name.
-    """
-
-    name: str
-    title: str
-    claim: str
-    method: str
-    runs: Callable[[bool], Sequence[Settings]]
+    name: str  # as in ``tinynet run NAME``
+    title: str  # what is claimed, in a few words ...
+    claim: str  # ... and in a sentence
+    method: str  # what is run, what is measured, and when the claim holds
+    runs: Callable[[bool], Sequence[Settings]]  # from ``quick``: at least three paired seeds
     verdict: Callable[[Results], Verdict]
-    table: Callable[[Results], list[list[str]]]
-    draw: Callable[[Results], dict[str, Figure]]
-    captions: Mapping[str, str]
+    table: Callable[[Results], list[list[str]]]  # the header first
+    draw: Callable[[Results], dict[str, Figure]]  # figures by name; those that no run reached are left out
+    captions: Mapping[str, str]  # of the figures, by name
 
     def finding(self, results: Results, *, quick: bool = False) -> Finding:
         """Return what the results of this experiment's runs say.

@@ -27,33 +27,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """One question and its answer.
+    """One question and its answer."""
 
-    Attributes
-    ----------
-    name : str
-        Its place on the page: ``#name``.
-    title, verdict, text : str
-        The verdict is a sentence; the text says what is claimed and what was run.
-    table : rows of str, the header first
-    pictures : sequence of Picture
-    command : str
-        What a reader types to run the same again.
-    facts : rows of str
-        Settings and versions, by name.
-    data : str
-        A JSON text that the page offers to save.
-    """
-
-    name: str
+    name: str  # its place on the page: ``#name``
     title: str
-    verdict: str
-    text: str
-    table: Table
+    verdict: str  # a sentence
+    text: str  # what is claimed and what was run
+    table: Table  # the header first
     pictures: Sequence[Picture]
-    command: str
-    facts: Table = ()
-    data: str = ""
+    command: str  # what a reader types to run the same again
+    facts: Table = ()  # settings and versions, by name
+    data: str = ""  # a JSON text that the page offers to save
 
 
 def write(
@@ -105,16 +89,12 @@ def write_markdown(
 
     Parameters
     ----------
-    path : Path
-    title : str
+    path, title, summary, note
+        As for `write`.
     made : str
         By which command, when and where.
     sections : sequence of Section
         The file beside each picture's SVG that ends in ``.png`` is copied.
-    summary : rows of str
-        The header, then for each section a row whose first cell links to it.
-    note : str
-        What a reader is to know before all else.
     """
     header, *rows = summary
     linked = [[f"[{row[0]}](#{_slug(section.title)})", *row[1:]] for section, row in zip(sections, rows, strict=True)]

@@ -101,11 +101,6 @@ class RunSettings(TrainingSettings):
         Steps between records, and between the probe's measurements.
     probed : bool
         Whether a `tinynet.Probe` watches.
-
-    Raises
-    ------
-    InputError
-        If a setting cannot be; it names that one.
     """
 
     depth: int = 10
