@@ -71,10 +71,7 @@ class ReplicationSettings(TrainingSettings):
         layers.append(Dense(int(train.y.max()) + 1, init="normal(0.05)"))
         net = Sequential(layers, inputs=train.x.shape[1], seed=self.seed)
         history = self.fit(net, train)
-        return {
-            "accuracy": math.nan if history.diverged else evaluate(net, test)[1],
-            "diverged": history.diverged,
-        }
+        return {"accuracy": math.nan if history.diverged else evaluate(net, test)[1], "diverged": history.diverged}
 
 
 def runs() -> list[ReplicationSettings]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 
 from tinynet.errors import InputError
-from tinynet.layers import Layer
+from tinynet.layers import BatchNorm, Layer
 from tinynet.typing import Array
 
 
@@ -25,24 +27,14 @@ class PartialNorm(Layer):
         Whether to subtract the one, and to divide by the root of the other.
     affine : bool
         Whether there are gamma and beta.
-    decay, eps : float
-        As for `BatchNorm`.
     """
 
     kind = "partial_norm"
+    decay, eps = 0.9, 1e-5  # as of `BatchNorm`
 
-    def __init__(
-        self,
-        *,
-        mean: bool = True,
-        variance: bool = True,
-        affine: bool = True,
-        decay: float = 0.9,
-        eps: float = 1e-5,
-    ) -> None:
+    def __init__(self, *, mean: bool = True, variance: bool = True, affine: bool = True) -> None:
         super().__init__()
         self.mean, self.variance, self.affine = mean, variance, affine
-        self.decay, self.eps = decay, eps
 
     def create(self, rng: np.random.Generator) -> None:  # noqa: D102
         zeros, ones = (make(self.features[0], self.dtype) for make in (np.zeros, np.ones))
@@ -92,18 +84,10 @@ class MovingNoise(Layer):
     At each step and for each unit, a shift is drawn from uniform(-shift, shift) and a scale from
     uniform(1, scale); each example's own shift and scale are drawn around them, with ``spread``. Otherwise it does
     nothing. After batch norm it takes away what batch norm gave: distributions that stay put.
-
-    Parameters
-    ----------
-    shift, scale, spread : float
-        Of what the noise is made.
     """
 
     kind = "moving_noise"
-
-    def __init__(self, *, shift: float = 0.5, scale: float = 1.25, spread: float = 0.1) -> None:
-        super().__init__()
-        self.shift, self.scale, self.spread = shift, scale, spread
+    shift, scale, spread = 0.5, 1.25, 0.1
 
     def create(self, rng: np.random.Generator) -> None:
         """Take a stream of its own, so that the weights drawn are the same with and without noise."""
@@ -127,3 +111,14 @@ class MovingNoise(Layer):
         """Return dy, scaled alike."""
         dy, s = self.saved_for_backward(dy)
         return np.asarray(dy * s)
+
+
+# what stands between a Dense layer and its activation; none of these needs the Dense layer's bias
+BEFORE: Mapping[str, Callable[[], list[Layer]]] = {
+    "batch norm": lambda: [BatchNorm()],
+    "noise after batch norm": lambda: [BatchNorm(), MovingNoise()],
+    "without gamma and beta": lambda: [PartialNorm(affine=False)],
+    "mean only": lambda: [PartialNorm(variance=False)],
+    "variance only": lambda: [PartialNorm(mean=False)],
+}
+VARIANTS = ("none", *BEFORE, "after the activation", "layer norm")
