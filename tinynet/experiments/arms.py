@@ -58,14 +58,30 @@ def reached(results: Iterable[Result], target: float) -> list[int]:
 # -- the runs of an arm -------------------------------------------------------------------------------------
 
 
-def by_seed(results: Results, kind: Any = object, **wanted: Any) -> dict[int, dict[str, Any]]:
-    """Return the results of those runs whose settings are of this kind and have these values, by seed, in order."""
-    found = {
-        s.seed: result
+def select(results: Results, kind: Any = object, **wanted: Any) -> dict[Any, dict[str, Any]]:
+    """Return the results of those runs whose settings are of this kind and have these values."""
+    return {
+        s: result
         for s, result in results.items()
         if isinstance(s, kind) and all(getattr(s, name) == value for name, value in wanted.items())
     }
+
+
+def by_seed(results: Results, kind: Any = object, **wanted: Any) -> dict[int, dict[str, Any]]:
+    """Return the results that `select` does by seed, in order."""
+    found = {s.seed: result for s, result in select(results, kind, **wanted).items()}
     return dict(sorted(found.items()))
+
+
+def by_arm(results: Results, kind: Any = object, **wanted: Any) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return the same results by arm, of `ARMS`, and seed."""
+    return {name: by_seed(results, kind, norm=norm, **wanted) for name, norm in ARMS.items()}
+
+
+def by_value(results: Results, name: str, kind: Any = object, **wanted: Any) -> dict[Any, dict[int, dict[str, Any]]]:
+    """Return the same results by the value of one more setting, and by seed, both in order."""
+    found = select(results, kind, **wanted)
+    return {value: by_seed(found, **{name: value}) for value in sorted({getattr(s, name) for s in found})}
 
 
 def paired(plain: Mapping[int, T], other: Mapping[int, T]) -> dict[int, tuple[T, T]]:

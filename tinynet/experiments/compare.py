@@ -26,6 +26,7 @@ from tinynet.experiments.arms import (
     reached,
 )
 from tinynet.experiments.experiment import Experiment, Finding, Verdict
+from tinynet.experiments.figures import figure_of, titled
 from tinynet.experiments.runner import run_all
 from tinynet.experiments.runs import RunSettings
 from tinynet.probes import Probe
@@ -241,30 +242,23 @@ CAPTIONS = {
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
     by_name, settings = by_arm(results), next(iter(results))
-    title = f"{settings.depth} x {settings.width} {settings.activation}, learning rate {settings.lr:g}"
-    fig, (ax,) = plots.figure()
-    plots.curves({name: list(map(history, runs)) for name, runs in by_name.items()}, ax, title=title)
-    figures = {"convergence": fig}
-
     panels = {NAMES[s.norm]: result for s, result in shown(results).items()}
+    histories = {name: list(map(history, runs)) for name, runs in by_name.items()}
+    title = f"{settings.depth} x {settings.width} {settings.activation}, learning rate {settings.lr:g}"
+    figures = {"convergence": figure_of(plots.curves, histories, title=title)}
     if not panels:
         return figures
-    fig, (ax,) = plots.figure()
-    numbers = list(range(1, settings.depth + 1))
+    numbers, title = list(range(1, settings.depth + 1)), "Gradient by layer, before the first update"
     starts = {name: (numbers, gradients_at_start(by_name[name])) for name in panels}
-    plots.gradient_by_layer(starts, ax, title="Gradient by layer, before the first update")
-    figures["gradient_by_layer"] = fig
-
-    over_training, axes = plots.figure(columns=len(panels))
-    inputs, others = plots.figure(columns=len(panels))
+    figures["gradient_by_layer"] = figure_of(plots.gradient_by_layer, starts, title=title)
+    figures["gradient_over_training"], axes = plots.figure(columns=len(panels))
+    figures["activation_percentiles"], others = plots.figure(columns=len(panels))
     for ax, other, (name, run) in zip(axes, others, panels.items(), strict=True):
-        steps, end = run["probe"]["steps"], run["steps"][-1] if run["diverged"] else None
-        title = f"{name.capitalize()}{' (diverged)' if run['diverged'] else ''}"
-        gradients = layers(run, "gradient_rms")[:, :-1]
-        plots.gradient_over_training(steps, gradients, ax, title=title, diverged_at=end)
+        steps, how = run["probe"]["steps"], titled(name, run)
+        plots.gradient_over_training(steps, layers(run, "gradient_rms")[:, :-1], ax, **how)
         p15, p50, p85 = (layers(run, f"input_{p}")[:, -1] for p in ("p15", "p50", "p85"))
-        plots.percentiles(steps, p15, p50, p85, other, title=title, diverged_at=end)
-    return {**figures, "gradient_over_training": over_training, "activation_percentiles": inputs}
+        plots.percentiles(steps, p15, p50, p85, other, **how)
+    return figures
 
 
 def shown(results: Results) -> dict[RunSettings, dict[str, Any]]:

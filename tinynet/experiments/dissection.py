@@ -16,26 +16,20 @@ from matplotlib.figure import Figure
 from tinynet import plots
 from tinynet.datasets import Dataset
 from tinynet.errors import unknown_name
-from tinynet.experiments.arms import Results, accuracy, by_step, counted, decide, diverged, history, in_words, reached
+from tinynet.experiments.arms import Results, accuracy, by_seed, by_step, decide, diverged, history, in_words, reached
 from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.figures import beside, drawn, figure_of
+from tinynet.experiments.gradients import along_the_gradient
 from tinynet.experiments.runs import TrainingSettings
-from tinynet.experiments.variants import MovingNoise, PartialNorm
+from tinynet.experiments.variants import BEFORE, VARIANTS
 from tinynet.layers import BatchNorm, Dense, Layer, LayerNorm, make_activation
-from tinynet.losses import SoftmaxCrossEntropy
-from tinynet.network import Network, Sequential
+from tinynet.network import Sequential
 from tinynet.training import Callback, Run
 from tinynet.typing import Array
 
-# what stands between a Dense layer and its activation; none of these needs the Dense layer's bias
-BEFORE: Mapping[str, Callable[[], list[Layer]]] = {
-    "batch norm": lambda: [BatchNorm()],
-    "noise after batch norm": lambda: [BatchNorm(), MovingNoise()],
-    "without gamma and beta": lambda: [PartialNorm(affine=False)],
-    "mean only": lambda: [PartialNorm(variance=False)],
-    "variance only": lambda: [PartialNorm(mean=False)],
-}
-VARIANTS = ("none", *BEFORE, "after the activation", "layer norm")
-SMALL, LARGE = 0.01, 1.0  # learning rates: the plain network trains slowly at the one, not at all at the other
+RATES = SMALL, LARGE = 0.01, 1.0  # learning rates: the plain network trains slowly at the one, not at all at the other
+REFERENCES = ("none", "batch norm")
+COUNTED = (*REFERENCES, "noise after batch norm", "mean only", "variance only")  # in the verdict
 KEPT = 0.9  # the share of batch norm's gain that a variant must have to keep it
 ALONG = (0.5, 1.0, 2.0, 4.0)  # step sizes along the gradient, in learning rates: Santurkar's half to four times
 PROBED = 600  # training images on which loss and gradient are taken
@@ -74,7 +68,7 @@ class DissectionSettings(TrainingSettings):
         train, test = self.sets()
         net = self.network(train.x.shape[1], int(train.y.max()) + 1)
         landscape = Landscape(train[:PROBED], [self.lr * along for along in ALONG])
-        watching = [landscape] if self.variant in ("none", "batch norm") else []
+        watching = [landscape] if self.variant in REFERENCES else []
         history = self.fit(net, train, *watching, validation=test[: self.test_size], validate_every=self.record_every)
         return dataclasses.asdict(history) | {"landscape": landscape.measured}
 
@@ -91,51 +85,9 @@ class Landscape(Callback):
 
     def on_record(self, run: Run) -> None:
         """Add one measurement."""
-        for name, value in along_the_gradient(run.net, self.data, self.sizes).items():
+        measured = {"steps": run.step} | along_the_gradient(run.net, self.data, self.sizes)
+        for name, value in measured.items():
             self.measured[name].append(value)
-        self.measured["steps"].append(run.step)
-
-
-def along_the_gradient(net: Network, data: Dataset, sizes: Sequence[float]) -> dict[str, float]:
-    """Measure the loss around the weights w, in training mode, at w - size g for the gradient g at w.
-
-    Returns
-    -------
-    dict of str to float
-        ``loss_range``, largest minus smallest loss over the sizes; ``gradient_change``, the largest l2 distance
-        between the gradient there and g; ``smoothness``, the largest ratio of that distance to the distance walked
-        (Santurkar's "effective beta-smoothness"). Weights and running statistics are as they were.
-    """
-    before = {name: value.copy() for name, value in [*net.params.items(), *net.state.items()]}
-    x = np.ascontiguousarray(data.x, net.dtype)
-    _, g = _loss_and_gradient(net, x, data.y)
-    length = _norm(g)
-    losses, changes, ratios = [], [], []
-    for size in sizes:
-        for name, weight in net.params.items():
-            weight[...] = before[name] - size * g[name]
-        loss, there = _loss_and_gradient(net, x, data.y)
-        losses.append(loss)
-        changes.append(_norm({name: there[name] - g[name] for name in g}))
-        ratios.append(changes[-1] / (size * length) if length else 0.0)
-    for arrays in (net.params, net.state):
-        for name, value in arrays.items():
-            value[...] = before[name]
-    return {
-        "loss_range": max(losses) - min(losses),
-        "gradient_change": max(changes),
-        "smoothness": max(ratios),
-    }
-
-
-def _loss_and_gradient(net: Network, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
-    loss, dy = SoftmaxCrossEntropy()(net.forward(x, training=True), y)
-    net.backward(dy, input_gradient=False)
-    return loss, {name: grad.astype(np.float64) for name, grad in net.grads.items()}
-
-
-def _norm(arrays: Mapping[str, Array]) -> float:
-    return math.sqrt(sum(float(np.square(a).sum()) for a in arrays.values()))
 
 
 def runs(quick: bool) -> list[DissectionSettings]:
@@ -144,34 +96,34 @@ def runs(quick: bool) -> list[DissectionSettings]:
     return [
         DissectionSettings(variant=variant, seed=seed, lr=lr, **form)
         for seed in range(3 if quick else 5)
-        for lr in (SMALL, LARGE)
+        for lr in RATES
         for variant in VARIANTS
     ]
 
 
-Cells = Mapping[tuple[int, float, str], dict[str, Any]]  # seed, learning rate, variant
-COUNTED = ("none", "batch norm", "noise after batch norm", "mean only", "variance only")
+Arms = Mapping[float, Mapping[str, Mapping[int, dict[str, Any]]]]  # results by learning rate, variant and seed
 
 
-def by_cell(results: Results) -> Cells:
-    """Return the results by seed, learning rate and variant."""
-    return {(s.seed, s.lr, s.variant): result for s, result in results.items()}
+def by_rate(results: Results, variants: Sequence[str] = VARIANTS) -> Arms:
+    """Return the runs of these variants by learning rate, variant and seed, where there are any."""
+    found = {lr: {name: runs for name in variants if (runs := by_seed(results, lr=lr, variant=name))} for lr in RATES}
+    return {lr: arms for lr, arms in found.items() if arms}
 
 
-def complete(cells: Cells) -> list[int]:
+def complete(arms: Arms) -> list[int]:
     """Return the seeds of which no run that counts is missing."""
-    seeds = sorted({seed for seed, _, _ in cells})
-    return [k for k in seeds if all((k, lr, name) in cells for lr in (SMALL, LARGE) for name in COUNTED)]
+    counted = [arms.get(lr, {}).get(name, {}) for lr in RATES for name in COUNTED]
+    return sorted(set.intersection(*map(set, counted)))
 
 
 def score(result: dict[str, Any]) -> float:
     """Return the test accuracy, the mean over training, so that learning sooner counts; 0 for a diverged run."""
-    return counted(math.nan if result["diverged"] else float(np.mean(result["validation_accuracy"])))
+    return 0.0 if result["diverged"] else float(np.mean(result["validation_accuracy"]))
 
 
-def share(cells: Cells, seed: int, lr: float, variant: str) -> float:
+def share(arms: Arms, seed: int, lr: float, variant: str) -> float:
     """Return which share of batch norm's gain over none a variant has, nan if there is no gain."""
-    none, full, other = (score(cells[seed, lr, name]) for name in ("none", "batch norm", variant))
+    none, full, other = (score(arms[lr][name][seed]) for name in (*REFERENCES, variant))
     return (other - none) / (full - none) if full > none else math.nan
 
 
@@ -181,34 +133,34 @@ def typical(result: dict[str, Any], measure: str) -> float:
     return float(np.median(np.where(np.isfinite(values), values, np.inf))) if len(values) else math.inf
 
 
-def roughness(cells: Cells, seed: int, lr: float, measure: str) -> float:
+def roughness(arms: Arms, seed: int, lr: float, measure: str) -> float:
     """Return how many times as large a measure of the landscape is without batch norm as with it."""
-    none, full = (typical(cells[seed, lr, name], measure) for name in ("none", "batch norm"))
+    none, full = (typical(arms[lr][name][seed], measure) for name in REFERENCES)
     return none / full if 0 < full < math.inf else math.nan
 
 
-def explained(cells: Cells, seed: int) -> bool:
+def explained(arms: Arms, seed: int) -> bool:
     """Return whether one seed's runs say that it takes mean and variance, not distributions that stay put."""
-    kept = {name: [share(cells, seed, lr, name) >= KEPT for lr in (SMALL, LARGE)] for name in COUNTED}
+    kept = {name: [share(arms, seed, lr, name) >= KEPT for lr in RATES] for name in COUNTED}
     return (
         all(kept["batch norm"])  # there is a gain to explain
         and all(kept["noise after batch norm"])
         and not all(kept["mean only"])
         and not all(kept["variance only"])
-        and all(roughness(cells, seed, lr, "smoothness") > 1 for lr in (SMALL, LARGE))
-        and roughness(cells, seed, LARGE, "loss_range") > 1
+        and all(roughness(arms, seed, lr, "smoothness") > 1 for lr in RATES)
+        and roughness(arms, seed, LARGE, "loss_range") > 1
     )
 
 
 def verdict(results: Results) -> Verdict:
     """Return whether every seed says so, with the share of the gain that each variant keeps."""
-    cells = by_cell(results)
-    seeds = complete(cells)
+    arms = by_rate(results)
+    seeds = complete(arms)
 
-    def quoted(measure: Callable[[Cells, int, float, str], float], name: str, form: str) -> str:
+    def quoted(measure: Callable[[Arms, int, float, str], float], name: str, form: str) -> str:
         texts = []
-        for lr in (SMALL, LARGE):
-            values = [measure(cells, k, lr, name) for k in seeds]
+        for lr in RATES:
+            values = [measure(arms, k, lr, name) for k in seeds]
             texts.append(in_words([v for v in values if not math.isnan(v)], form))
         return f"{texts[0]} at learning rate {SMALL:g} and {texts[1]} at {LARGE:g}"
 
@@ -221,7 +173,7 @@ def verdict(results: Results) -> Verdict:
         + (f"; {diverged(results.values())} runs diverged" if any(r["diverged"] for r in results.values()) else "")
         + "."
     )
-    return Verdict(decide([explained(cells, k) for k in seeds]), sentence)
+    return Verdict(decide([explained(arms, k) for k in seeds]), sentence)
 
 
 def _steps_to_90(arm: Sequence[dict[str, Any]]) -> str:
@@ -229,20 +181,13 @@ def _steps_to_90(arm: Sequence[dict[str, Any]]) -> str:
     return in_words(steps, "{:,.0f}") if len(steps) == len(arm) else f"{len(steps)} of {len(arm)} runs reached it"
 
 
-def _arm(cells: Cells, lr: float, variant: str) -> list[dict[str, Any]]:
-    return [result for (_, rate, name), result in sorted(cells.items()) if (rate, name) == (lr, variant)]
-
-
 def table(results: Results) -> list[list[str]]:
     """Return a row for each variant and learning rate."""
-    cells = by_cell(results)
     header = ["variant", "learning rate", "accuracy at the end", "mean while training", "steps to 90%"]
     rows = [[*header, "range of the loss", "gradient change per distance", "diverged"]]
-    for lr in (SMALL, LARGE):
-        for variant in VARIANTS:
-            arm = _arm(cells, lr, variant)
-            if not arm:
-                continue
+    for lr, arms in by_rate(results).items():
+        for variant, runs in arms.items():
+            arm = list(runs.values())
             whole = [result for result in arm if not result["diverged"]]
             row = [variant, f"{lr:g}", *(in_words([f(r) for r in whole], "{:.2%}") for f in (accuracy, score))]
             row.append(_steps_to_90(arm))
@@ -274,53 +219,38 @@ CAPTIONS = {
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
-    cells = by_cell(results)
-    rates = sorted({lr for _, lr, _ in cells})
-    if not rates:
-        return {}
-    fig, (ax,) = plots.figure()
-    groups = {
+    ends = {
         f"learning rate {lr:g}": {
-            textwrap.fill(name, 9, break_long_words=False): [accuracy(r) for r in arm]
-            for name in VARIANTS
-            if (arm := _arm(cells, lr, name))
+            textwrap.fill(name, 9, break_long_words=False): list(map(accuracy, arm.values()))
+            for name, arm in arms.items()
         }
-        for lr in rates
+        for lr, arms in by_rate(results).items()
     }
-    title = "Tanh network by what is left of batch norm"
-    plots.dots(groups, ax, ylabel="test accuracy at the end", xlabel="variant", title=title, percent=True)
-    figures = {"accuracy": fig}
-
-    drawn = {lr: {name: list(map(history, arm)) for name in COUNTED if (arm := _arm(cells, lr, name))} for lr in rates}
-    figures["curves"] = _beside(drawn, plots.curves)
-    for measure, ylabel in (
-        ("loss_range", "range of the loss (nats)"),
-        ("smoothness", "gradient change per distance"),
-    ):
-        over_training = partial(plots.lines_with_bands, xlabel="step", ylabel=ylabel, logy=True)
-        figures[measure] = _beside({lr: _landscapes(cells, lr, measure) for lr in rates}, over_training)
-    return {name: figure for name, figure in figures.items() if figure.axes}
-
-
-def _beside(arms: Mapping[float, Mapping[str, Any]], draw: Callable[..., object]) -> Figure:
-    """Return a figure of the arms at each learning rate that has some, side by side."""
-    arms = {lr: at_rate for lr, at_rate in arms.items() if at_rate}
-    figure, axes = plots.figure(columns=len(arms)) if arms else (Figure(), [])
-    for ax, (lr, at_rate) in zip(axes, arms.items(), strict=True):
-        draw(at_rate, ax, title=f"Learning rate {lr:g}")
-        ax.label_outer()
-    return figure
+    how: dict[str, Any] = {"ylabel": "test accuracy at the end", "xlabel": "variant", "percent": True}
+    curves = {
+        f"Learning rate {lr:g}": {name: list(map(history, arm.values())) for name, arm in arms.items()}
+        for lr, arms in by_rate(results, COUNTED).items()
+    }
+    figures = {
+        "accuracy": figure_of(plots.dots, ends, title="Tanh network by what is left of batch norm", **how),
+        "curves": beside(curves, plots.curves),
+        "loss_range": _over_training(results, "loss_range", "range of the loss (nats)"),
+        "smoothness": _over_training(results, "smoothness", "gradient change per distance"),
+    }
+    return drawn(figures)
 
 
-def _landscapes(cells: Cells, lr: float, measure: str) -> dict[str, tuple[list[float], Array]]:
-    """Return steps and one row a run, nan where it had diverged, of both references."""
-    arms = {}
-    for name in ("none", "batch norm"):
-        measured = [result["landscape"] for result in _arm(cells, lr, name)]
-        steps, rows = by_step((landscape["steps"], landscape[measure]) for landscape in measured)
-        if steps:
-            arms[name] = (steps, np.where(np.isfinite(rows), rows, np.nan))
-    return arms
+def _over_training(results: Results, measure: str, ylabel: str) -> Figure:
+    """Return a figure of a measure of the landscape of both references, with gaps where a run had diverged."""
+    panels: dict[str, dict[str, tuple[list[float], Array]]] = {}
+    for lr, arms in by_rate(results, REFERENCES).items():
+        for name, arm in arms.items():
+            measured = [result["landscape"] for result in arm.values()]
+            steps, rows = by_step((landscape["steps"], landscape[measure]) for landscape in measured)
+            if steps:
+                known = np.where(np.isfinite(rows), rows, np.nan)
+                panels.setdefault(f"Learning rate {lr:g}", {})[name] = steps, known
+    return beside(panels, partial(plots.lines_with_bands, xlabel="step", ylabel=ylabel, logy=True))
 
 
 EXPERIMENT = Experiment(

@@ -17,8 +17,9 @@ from tinynet.datasets import Dataset
 from tinynet.errors import InputError
 from tinynet.evaluation import evaluate
 from tinynet.experiments import replication
-from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, decide, diverged, history, in_words, paired
+from tinynet.experiments.arms import ARMS, Results, accuracy, by_arm, decide, diverged, history, in_words, paired
 from tinynet.experiments.experiment import Experiment, Verdict
+from tinynet.experiments.figures import figure_of, titled
 from tinynet.experiments.replication import ReplicationSettings
 from tinynet.experiments.runs import RunSettings
 from tinynet.layers import Activation
@@ -94,11 +95,6 @@ def runs(quick: bool) -> list[Figure1Settings | ReplicationSettings]:
     return [*figure, *(() if quick else replication.runs())]
 
 
-def arm(results: Results, name: str) -> dict[int, dict[str, Any]]:
-    """Return one arm's results of Figure 1 itself, by seed."""
-    return by_seed(results, Figure1Settings, norm=ARMS[name])
-
-
 def steps_to(result: dict[str, Any], target: float) -> float:
     """Return the first recorded step with at least this test accuracy, inf if there is none."""
     return history(result).steps_to(target) or math.inf
@@ -123,7 +119,7 @@ def as_published(plain: dict[str, Any], normalized: dict[str, Any]) -> bool:
 
 def verdict(results: Results) -> Verdict:
     """Return whether every pair comes out as published, and how near the replication's rows are."""
-    pairs = list(paired(*(arm(results, name) for name in ARMS)).values())
+    pairs = list(paired(*by_arm(results, Figure1Settings).values()).values())
     gains = [100 * (accuracy(b) - accuracy(a)) for a, b in pairs]
     both = [pair for pair in pairs if not any(result["diverged"] for result in pair)]
     shares = [steps_to(b, accuracy(a)) / a["steps"][-1] for a, b in both]
@@ -142,13 +138,12 @@ def verdict(results: Results) -> Verdict:
 def table(results: Results) -> list[list[str]]:
     """Return both arms of Figure 1, then the replication's rows with the published accuracy beside ours."""
     rows = [["network", "arm", "test accuracy", "published", "diverged", "drift of the median"]]
-    for name in ARMS:
-        runs = arm(results, name).values()
+    for name, runs in by_arm(results, Figure1Settings).items():
         if runs:
-            whole = [result for result in runs if not result["diverged"]]
+            whole = [result for result in runs.values() if not result["diverged"]]
             forms = ((accuracy, "{:.4f}"), (drift, "{:.2f}"))
             final, moved = (in_words([measure(r) for r in whole], form) for measure, form in forms)
-            rows.append(["Figure 1: sigmoid, binary images", name, final, "a curve", diverged(runs), moved])
+            rows.append(["Figure 1: sigmoid, binary images", name, final, "a curve", diverged(runs.values()), moved])
     return rows + [[*row, ""] for row in replication.table(results)]
 
 
@@ -166,25 +161,19 @@ CAPTIONS = {
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
-    by_arm = {name: runs.values() for name in ARMS if (runs := arm(results, name))}
-    if not by_arm:
+    arms = {name: runs.values() for name, runs in by_arm(results, Figure1Settings).items() if runs}
+    if not arms:
         return {}
+    histories = {name: list(map(history, runs)) for name, runs in arms.items()}
     lr = next(s.lr for s in results if isinstance(s, Figure1Settings))
-    fig, (ax,) = plots.figure()
-    histories = {name: list(map(history, runs)) for name, runs in by_arm.items()}
-    plots.curves(histories, ax, title=f"3 x 100 sigmoid, binary images, learning rate {lr:g}")
-    figures = {"accuracy": fig}
-
-    measured = {name: _first_whole(runs) for name, runs in by_arm.items()}
-    drawable = {name: result for name, result in measured.items() if result is not None}
-    if drawable:
-        fig, axes = plots.figure(columns=len(drawable))
-        for ax, (name, result) in zip(axes, drawable.items(), strict=True):
+    title = f"3 x 100 sigmoid, binary images, learning rate {lr:g}"
+    figures = {"accuracy": figure_of(plots.curves, histories, title=title)}
+    measured = {name: result for name, runs in arms.items() if (result := _first_whole(runs)) is not None}
+    if measured:
+        figures["percentiles"], axes = plots.figure(columns=len(measured))
+        for ax, (name, result) in zip(axes, measured.items(), strict=True):
             p15, p50, p85 = np.array(result["percentiles"], np.float64).T
-            end = result["steps"][-1] if result["diverged"] else None
-            title = f"{name.capitalize()}{' (diverged)' if result['diverged'] else ''}"
-            plots.percentiles(result["percentile_steps"], p15, p50, p85, ax, title=title, diverged_at=end)
-        figures["percentiles"] = fig
+            plots.percentiles(result["percentile_steps"], p15, p50, p85, ax, **titled(name, result))
     return figures
 
 

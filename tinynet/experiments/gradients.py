@@ -1,15 +1,16 @@
-"""One batch forward and back: the gradient's factor per layer, and what theory says it is with batch norm."""
+"""The gradient of one batch: its factor per layer, what theory says that is with batch norm, and the loss along it."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from tinynet.datasets import Dataset
 from tinynet.experiments.runs import NetworkSettings, RunSettings
 from tinynet.layers import Activation, BatchNorm, Dense, Layer, ReLU
 from tinynet.losses import SoftmaxCrossEntropy
@@ -91,12 +92,13 @@ def mean_field_rate(activation: str, batch_size: float) -> float:
 def vanishing_index(squared: Sequence[float]) -> tuple[float, float, float]:
     """Return the squared gradient's factor per layer toward the input, and the fit's own 95 % interval.
 
-    The slope of a straight line through log squared gradient against layer, least squares. The first layers, which
-    still carry the data's own shape, and the last, which carry the loss's, are left out. The fit's interval
-    takes the layers as independent, which they are not quite: the range over seeds is the wider truth. All nan if
-    fewer than five layers are left with a gradient that is neither zero nor infinite.
+    The slope of a straight line through log squared gradient against layer, least squares. The first fifth of the
+    layers, which still carry the data's own shape, and the last tenth, which carry the loss's, are left out. The
+    fit's interval takes the layers as independent, which they are not quite: the range over seeds is the wider
+    truth. All nan if fewer than five layers are left with a gradient that is neither zero nor infinite.
     """
-    layers = np.arange(len(squared))[interior(len(squared))]
+    depth = len(squared)
+    layers = np.arange(math.ceil(depth / 5), depth - math.ceil(depth / 10))
     y = np.array(squared, dtype=float)[layers]
     usable = np.isfinite(y) & (y > 0)
     if usable.sum() < 5:
@@ -109,6 +111,39 @@ def vanishing_index(squared: Sequence[float]) -> tuple[float, float, float]:
     return math.exp(slope), math.exp(slope - 1.96 * error), math.exp(slope + 1.96 * error)
 
 
-def interior(depth: int) -> slice:
-    """Return the layers of the fit: without the first fifth and the last tenth."""
-    return slice(math.ceil(depth / 5), depth - math.ceil(depth / 10))
+def along_the_gradient(net: Network, data: Dataset, sizes: Sequence[float]) -> dict[str, float]:
+    """Measure the loss around the weights w, in training mode, at w - size g for the gradient g at w.
+
+    Returns
+    -------
+    dict of str to float
+        ``loss_range``, largest minus smallest loss over the sizes; ``gradient_change``, the largest l2 distance
+        between the gradient there and g; ``smoothness``, the largest ratio of that distance to the distance walked
+        (Santurkar's "effective beta-smoothness"). Weights and running statistics are as they were.
+    """
+    before = {name: value.copy() for name, value in [*net.params.items(), *net.state.items()]}
+    x = np.ascontiguousarray(data.x, net.dtype)
+    _, g = _loss_and_gradient(net, x, data.y)
+    length = _norm(g)
+    losses, changes, ratios = [], [], []
+    for size in sizes:
+        for name, weight in net.params.items():
+            weight[...] = before[name] - size * g[name]
+        loss, there = _loss_and_gradient(net, x, data.y)
+        losses.append(loss)
+        changes.append(_norm({name: there[name] - g[name] for name in g}))
+        ratios.append(changes[-1] / (size * length) if length else 0.0)
+    for arrays in (net.params, net.state):
+        for name, value in arrays.items():
+            value[...] = before[name]
+    return {"loss_range": max(losses) - min(losses), "gradient_change": max(changes), "smoothness": max(ratios)}
+
+
+def _loss_and_gradient(net: Network, x: Array, y: Array) -> tuple[float, dict[str, Array]]:
+    loss, dy = SoftmaxCrossEntropy()(net.forward(x, training=True), y)
+    net.backward(dy, input_gradient=False)
+    return loss, {name: grad.astype(np.float64) for name, grad in net.grads.items()}
+
+
+def _norm(arrays: Mapping[str, Array]) -> float:
+    return math.sqrt(sum(float(np.square(a).sum()) for a in arrays.values()))

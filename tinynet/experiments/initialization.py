@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tinynet import plots
-from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, counted, decide, diverged, in_words
+from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, counted, decide, diverged, in_words, select
 from tinynet.experiments.experiment import Experiment, Verdict
-from tinynet.experiments.figures import accuracy_over
+from tinynet.experiments.figures import accuracy_over, beside, drawn, figure_of
 from tinynet.experiments.runs import NetworkSettings, RunSettings
 from tinynet.experiments.store import Settings
 from tinynet.layers import Activation
@@ -27,6 +28,7 @@ MAP_RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 MAP_STEPS = 200
 WITHIN = 0.02  # of its own best accuracy
 TRAINED = 0.5  # an arm that is never above this has not trained: level at chance is not insensitive
+SCALE = "standard deviation of the initial weights"
 HISTOGRAM_SCALES = {"too small": 0.01, "good": 0.1, "too large": 1.0}
 
 
@@ -90,14 +92,13 @@ def scale_of(settings: RunSettings) -> float:
 
 def over_scale(results: Results) -> dict[RunSettings, dict[str, Any]]:
     """Return the runs of the curve: the longest there are, at its learning rate."""
-    trained = {s: r for s, r in results.items() if isinstance(s, RunSettings)}
-    longest = max((s.steps for s in trained), default=0)
-    return {s: r for s, r in trained.items() if s.steps == longest and s.lr == RATE}
+    trained = select(results, RunSettings)
+    return select(trained, steps=max((s.steps for s in trained), default=0), lr=RATE)
 
 
 def over_map(results: Results) -> dict[RunSettings, dict[str, Any]]:
     """Return the runs over scale and learning rate: none in the quick form."""
-    found = {s: r for s, r in results.items() if isinstance(s, RunSettings) and s.steps == MAP_STEPS}
+    found = select(results, RunSettings, steps=MAP_STEPS)
     return found if len({s.lr for s in found}) > 1 else {}
 
 
@@ -125,7 +126,15 @@ def width(accuracies: Mapping[float, float]) -> float:
     return end(1) - end(-1)
 
 
-def widths(found: Mapping[RunSettings, dict[str, Any]]) -> dict[int, dict[str, float]]:
+def by_scale(found: Results) -> dict[float, list[float]]:
+    """Return the accuracies by scale."""
+    accuracies: dict[float, list[float]] = {}
+    for s, r in found.items():
+        accuracies.setdefault(scale_of(s), []).append(accuracy(r))
+    return accuracies
+
+
+def widths(found: Results) -> dict[int, dict[str, float]]:
     """Return each arm's width by seed, at the best learning rate of each scale where there are several.
 
     A seed with a run missing in either arm is left out.
@@ -133,62 +142,54 @@ def widths(found: Mapping[RunSettings, dict[str, Any]]) -> dict[int, dict[str, f
     grid = {(s.init, s.lr) for s in found}
     measured: dict[int, dict[str, float]] = {}
     for seed in sorted({s.seed for s in found}):
-        arms = {name: {s: r for s, r in found.items() if (s.norm, s.seed) == (ARMS[name], seed)} for name in ARMS}
+        arms = {name: select(found, norm=norm, seed=seed) for name, norm in ARMS.items()}
         if all(len(arm) == len(grid) for arm in arms.values()):
             measured[seed] = {
-                name: width({scale: max(map(counted, found)) for scale, found in _by_scale(arm).items()})
+                name: width({scale: max(map(counted, rates)) for scale, rates in by_scale(arm).items()})
                 for name, arm in arms.items()
             }
     return measured
 
 
+def widths_by_arm(found: Results) -> dict[str, list[float]]:
+    """Return the same widths by arm."""
+    return {name: [pair[name] for pair in widths(found).values()] for name in ARMS}
+
+
 def verdict(results: Results) -> Verdict:
     """Return whether batch norm trains over a wider range of scales in every seed."""
-    pairs, tuned = widths(over_scale(results)), widths(over_map(results))
-    if not pairs:
+    plain, normalized = widths_by_arm(over_scale(results)).values()
+    if not plain:
         return Verdict("not shown", "No seed has every run of both arms.")
-    plain, normalized = ([pair[name] for pair in pairs.values()] for name in ARMS)
     wider = [b - a for a, b in zip(plain, normalized, strict=True)]
     sentence = (
         f"Accuracy stays within {100 * WITHIN:g} points of its best over {in_words(normalized, '{:.1f}')} "
         f"factors of ten of the weight scale with batch norm, over {in_words(plain, '{:.1f}')} without; the "
         f"difference, pair by pair, is {in_words(wider, '{:+.1f}')}."
     )
-    if tuned:
-        without, with_norm = (in_words([pair[name] for pair in tuned.values()], "{:.1f}") for name in ARMS)
-        sentence += f" At each scale's best learning rate, {MAP_STEPS} steps: {with_norm} with, {without} without."
+    without, with_norm = widths_by_arm(over_map(results)).values()
+    if without:
+        tuned = f"{in_words(with_norm, '{:.1f}')} with, {in_words(without, '{:.1f}')} without"
+        sentence += f" At each scale's best learning rate, {MAP_STEPS} steps: {tuned}."
     return Verdict(decide([more > 0 for more in wider]), sentence)
 
 
 def table(results: Results) -> list[list[str]]:
     """Return a row an arm: its best, where that is, how wide it is, and how many runs diverged."""
     rows = [["arm", "best accuracy", "at scale", "worst accuracy", "width in decades", "at best rates", "diverged"]]
-    pairs, tuned = widths(over_scale(results)), widths(over_map(results))
+    found = over_scale(results)
+    fixed, tuned = widths_by_arm(found), widths_by_arm(over_map(results))
     for name, norm in ARMS.items():
-        arm = {s: r for s, r in over_scale(results).items() if s.norm == norm}
-        by_scale = {x: found for x, found in _by_scale(arm).items() if not all(map(math.isnan, found))}
-        middles = {x: statistics.median(a for a in found if not math.isnan(a)) for x, found in by_scale.items()}
-        best = max(by_scale, key=lambda x: statistics.median(map(counted, by_scale[x])), default=math.nan)
-        rows.append(
-            [
-                name,
-                f"{middles[best]:.1%}" if middles else "none",
-                f"{best:g}" if middles else "none",
-                f"{min(middles.values()):.1%}" if middles else "none",
-                in_words([pair[name] for pair in pairs.values()], "{:.1f}"),
-                in_words([pair[name] for pair in tuned.values()], "{:.1f}"),
-                diverged(arm.values()),
-            ]
-        )
+        arm = select(found, norm=norm)
+        trained = {x: values for x, values in by_scale(arm).items() if not all(map(math.isnan, values))}
+        middles = {x: statistics.median(a for a in values if not math.isnan(a)) for x, values in trained.items()}
+        cells = ["none"] * 3
+        if trained:
+            best = max(trained, key=lambda x: statistics.median(map(counted, trained[x])))
+            cells = [f"{middles[best]:.1%}", f"{best:g}", f"{min(middles.values()):.1%}"]
+        wide = [in_words(arms[name], "{:.1f}") for arms in (fixed, tuned)]
+        rows.append([name, *cells, *wide, diverged(arm.values())])
     return rows
-
-
-def _by_scale(arm: Mapping[RunSettings, dict[str, Any]]) -> dict[float, list[float]]:
-    """Return the accuracies by scale."""
-    found: dict[float, list[float]] = {}
-    for s, r in arm.items():
-        found.setdefault(scale_of(s), []).append(accuracy(r))
-    return found
 
 
 CAPTIONS = {
@@ -212,59 +213,43 @@ CAPTIONS = {
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS` that there are runs for."""
     figures = {}
-    found = over_scale(results)
-    if found:
+    if found := over_scale(results):
         figures["accuracy"] = _draw_accuracy(found)
-        fig, (ax,) = plots.figure()
-        groups = {name: [pair[name] for pair in widths(found).values()] for name in ARMS}
-        plots.dots({"width": groups}, ax, ylabel="width (factors of ten)", title="How far the scale may be off")
-        ax.set_ylim(bottom=0)
-        figures["width"] = fig
+        how: dict[str, Any] = {"ylabel": "width (factors of ten)", "title": "How far the scale may be off"}
+        figures["width"] = figure_of(plots.dots, {"width": widths_by_arm(found)}, **how)
+        figures["width"].axes[0].set_ylim(bottom=0)
     for name, norm in ARMS.items():
-        shown = {s.scale: r for s, r in results.items() if isinstance(s, ActivationSettings) and s.norm == norm}
-        kinds = {kind: shown[scale] for kind, scale in HISTOGRAM_SCALES.items() if scale in shown}
-        if kinds:
-            fig, axes = plots.figure(columns=len(kinds))
-            for ax, (kind, r) in zip(axes, kinds.items(), strict=True):
-                title = f"{name}, scale {HISTOGRAM_SCALES[kind]:g} ({kind})"
-                plots.histograms(r["edges"], np.array(r["counts"]), ax, xlabel="output of tanh", title=title)
-            figures[f"activations_{name.replace(' ', '_')}"] = fig
+        made = {s.scale: r for s, r in select(results, ActivationSettings, norm=norm).items()}
+        kinds = {kind: scale for kind, scale in HISTOGRAM_SCALES.items() if scale in made}
+        shown = {f"{name}, scale {scale:g} ({kind})": made[scale] for kind, scale in kinds.items()}
+        figures[f"activations_{name.replace(' ', '_')}"] = beside(shown, _histograms)
     if mapped := over_map(results):
         figures["scale_and_rate"] = _draw_map(mapped)
-    return figures
+    return drawn(figures)
 
 
-def _draw_accuracy(found: Mapping[RunSettings, dict[str, Any]]) -> Figure:
+def _draw_accuracy(found: Results) -> Figure:
     grid = {scale_of(s): s.init for s in sorted(found, key=scale_of)}
-    fig = accuracy_over(
-        {name: {x: by_seed(found, norm=norm, init=init) for x, init in grid.items()} for name, norm in ARMS.items()},
-        xlabel="standard deviation of the initial weights",
-        title=f"5 x 100 tanh, {next(iter(found)).steps} steps",
-    )
+    arms = {name: {x: by_seed(found, norm=norm, init=init) for x, init in grid.items()} for name, norm in ARMS.items()}
+    fig = accuracy_over(arms, xlabel=SCALE, title=f"5 x 100 tanh, {next(iter(found)).steps} steps")
     fig.axes[0].set_ylim(0, 1.3)  # room for the legend
     fig.axes[0].set_yticks(np.linspace(0, 1, 6))
     return fig
 
 
-def _draw_map(mapped: Mapping[RunSettings, dict[str, Any]]) -> Figure:
+def _histograms(run: dict[str, Any], ax: Axes, title: str) -> None:
+    plots.histograms(run["edges"], np.array(run["counts"]), ax, xlabel="output of tanh", title=title)
+
+
+def _draw_map(mapped: Results) -> Figure:
     fig, axes = plots.figure(columns=len(ARMS))
     grid, rates = sorted({scale_of(s) for s in mapped}), sorted({s.lr for s in mapped})
     for ax, (name, norm) in zip(axes, ARMS.items(), strict=True):
-        cells: dict[tuple[float, float], list[float]] = {}
-        for s, r in mapped.items():
-            if s.norm == norm:
-                cells.setdefault((s.lr, scale_of(s)), []).append(-math.inf if r["diverged"] else accuracy(r))
-        values = [[statistics.median_low(cells.get((lr, x), [math.nan])) for x in grid] for lr in rates]
-        plots.heat_map(
-            grid,
-            rates,
-            np.array(values),
-            ax,
-            xlabel="standard deviation of the initial weights",
-            ylabel="learning rate",
-            title=name.capitalize(),
-            colorbar="test accuracy" if ax is axes[-1] else "",
-        )
+        found = [by_scale(select(mapped, norm=norm, lr=lr)) for lr in rates]
+        cells = [[sorted(row.get(x, [math.nan]), key=counted) for x in grid] for row in found]
+        middles = np.array([[cell[(len(cell) - 1) // 2] for cell in row] for row in cells])
+        labels = {"xlabel": SCALE, "ylabel": "learning rate", "colorbar": "test accuracy" if ax is axes[-1] else ""}
+        plots.heat_map(grid, rates, middles, ax, title=name.capitalize(), **labels)
     return fig
 
 

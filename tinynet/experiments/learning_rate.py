@@ -17,7 +17,8 @@ from tinynet.experiments.arms import (
     Result,
     Results,
     accuracy,
-    by_seed,
+    by_arm,
+    by_value,
     counted,
     decide,
     diverged,
@@ -26,9 +27,10 @@ from tinynet.experiments.arms import (
     paired,
     reached,
     rows_by_seed,
+    select,
 )
 from tinynet.experiments.experiment import Experiment, Verdict
-from tinynet.experiments.figures import accuracy_over, lines
+from tinynet.experiments.figures import accuracy_over, drawn, lines
 from tinynet.experiments.runs import NetworkSettings, RunSettings
 
 DEPTH = 5  # of the curve and the headline ratio
@@ -104,34 +106,39 @@ def runs(quick: bool) -> list[RunSettings | LargestRate]:
     return [*curve, *meter]
 
 
-def largest_rates(results: Results, name: str, depth: int) -> dict[int, float]:
-    """Return the meter's rate by seed."""
-    found = by_seed(results, LargestRate, norm=ARMS[name], depth=depth)
-    return {seed: float(r["rate"]) for seed, r in found.items()}
+def largest_rates(results: Results, depth: int) -> dict[str, dict[int, float]]:
+    """Return the meter's rate by arm and seed."""
+    arms = by_arm(results, LargestRate, depth=depth)
+    return {name: {seed: float(r["rate"]) for seed, r in runs.items()} for name, runs in arms.items()}
 
 
 def ratios(results: Results, depth: int) -> list[float]:
     """Return the largest rate with over that without, seed by seed; where neither arm trains there is no ratio."""
-    pairs = paired(*(largest_rates(results, name, depth) for name in ARMS))
+    pairs = paired(*largest_rates(results, depth).values())
     return [b / a if a else math.inf for a, b in pairs.values() if a or b]
 
 
 def depths(results: Results) -> list[int]:
     """Return the depths that the meter was put to."""
-    return sorted({s.depth for s in results if isinstance(s, LargestRate)})
+    return sorted({s.depth for s in select(results, LargestRate)})
 
 
 def curve(results: Results, name: str) -> dict[float, dict[int, dict[str, Any]]]:
     """Return one arm's runs by learning rate and seed."""
-    rates = sorted({s.lr for s in results if isinstance(s, RunSettings) and s.norm == ARMS[name]})
-    return {lr: by_seed(results, RunSettings, norm=ARMS[name], lr=lr) for lr in rates}
+    return by_value(results, "lr", RunSettings, norm=ARMS[name])
 
 
 def best_rate(results: Results, name: str) -> float | None:
     """Return the rate of the highest median accuracy, a diverged run counted as 0; None without any run."""
     accuracies = {rate: map(accuracy, by.values()) for rate, by in curve(results, name).items()}
     scores = {rate: statistics.median(map(counted, values)) for rate, values in accuracies.items()}
-    return max(scores, key=lambda rate: scores[rate]) if scores else None
+    return max(scores, key=lambda rate: scores[rate], default=None)
+
+
+def at_best_rate(results: Results, name: str) -> list[dict[str, Any]]:
+    """Return one arm's runs at its best rate."""
+    best = best_rate(results, name)
+    return [] if best is None else list(curve(results, name)[best].values())
 
 
 def steps_text(at_rate: Sequence[Result], target: float) -> str:
@@ -148,22 +155,21 @@ def steps_text(at_rate: Sequence[Result], target: float) -> str:
 def verdict(results: Results) -> Verdict:
     """Return whether the largest rate that trains is larger with batch norm for every seed."""
     found = ratios(results, DEPTH)
-    rates = [in_words(largest_rates(results, name, DEPTH).values(), "{:.2g}") for name in ARMS]
     if not found:
         return Verdict("not shown", "No pair of runs has a learning rate that trains.")
+    plain, normalized = (in_words(by.values(), "{:.2g}") for by in largest_rates(results, DEPTH).values())
     sentence = (
         f"The largest learning rate that still trains {DEPTH} x 100 ReLU is {in_words(found, '{:.1f}')} times as "
-        f"large with batch norm as without: {rates[1]} against {rates[0]}."
+        f"large with batch norm as without: {normalized} against {plain}."
     )
-    bests = {name: best for name in ARMS if (best := best_rate(results, name)) is not None}
-    if len(bests) == 2:
-        words = []
-        for name, best in bests.items():
-            at_best = list(curve(results, name)[best].values())
-            known = [a for a in map(accuracy, at_best) if not math.isnan(a)]
-            gone = f"; {len(at_best) - len(known)} diverged" if len(known) < len(at_best) else ""
-            median = f"{statistics.median(known):.1%}" if known else "no accuracy"
-            words.append(f"{name} has {median} (rate {best:g}; steps to 95 %: {steps_text(at_best, 0.95)}{gone})")
+    words = []
+    for name in ARMS:
+        if runs := at_best_rate(results, name):
+            known = [a for a in map(accuracy, runs) if not math.isnan(a)]
+            gone = f"; {len(runs) - len(known)} diverged" if len(known) < len(runs) else ""
+            about = f"rate {best_rate(results, name):g}; steps to 95 %: {steps_text(runs, 0.95)}{gone}"
+            words.append(f"{name} has {f'{statistics.median(known):.1%}' if known else 'no accuracy'} ({about})")
+    if len(words) == len(ARMS):
         sentence += f" Each at its own best rate: {' and '.join(words)}."
     return Verdict(decide([ratio > 1 for ratio in found]), sentence)
 
@@ -172,22 +178,21 @@ def table(results: Results) -> list[list[str]]:
     """Return the meter by depth, then the curve's best and its diverged runs."""
     rows = [["", *ARMS, "with / without"]]
     for depth in depths(results):
-        cells = [in_words(largest_rates(results, name, depth).values(), "{:.2g}") for name in ARMS]
+        cells = [in_words(by.values(), "{:.2g}") for by in largest_rates(results, depth).values()]
         ratio = in_words(ratios(results, depth), "{:.1f}")
         rows.append([f"largest rate that trains, {depth} layers", *cells, ratio])
-    curves = {name: curve(results, name) for name in ARMS}
-    bests = {name: best_rate(results, name) for name in ARMS}
-    at_best = {name: list(curves[name][best].values()) if best else [] for name, best in bests.items()}
-    rows.append(["best rate of the curve", *(f"{best:g}" if best else "no run" for best in bests.values()), ""])
-    rows.append(["test accuracy there", *(in_words([*map(accuracy, a)], "{:.2%}") for a in at_best.values()), ""])
-    rows += [
-        [f"steps to {target:.0%} there", *(steps_text(a, target) for a in at_best.values()), ""]
-        for target in (0.9, 0.95)
-    ]
-    everything = [[r for by in curves[name].values() for r in by.values()] for name in ARMS]
-    poor = [how_many(counted(accuracy(r)) < 0.5 for r in arm) for arm in everything]
-    rows.append(["runs diverged, all rates", *map(diverged, everything), ""])
-    return [*rows, ["runs below 50 %, all rates", *poor, ""]]
+    bests = [best_rate(results, name) for name in ARMS]
+    at_best = [at_best_rate(results, name) for name in ARMS]
+    everything = [select(results, RunSettings, norm=norm).values() for norm in ARMS.values()]
+    curves = {
+        "best rate of the curve": [f"{best:g}" if best else "no run" for best in bests],
+        "test accuracy there": [in_words([*map(accuracy, runs)], "{:.2%}") for runs in at_best],
+        "steps to 90% there": [steps_text(runs, 0.9) for runs in at_best],
+        "steps to 95% there": [steps_text(runs, 0.95) for runs in at_best],
+        "runs diverged, all rates": [diverged(runs) for runs in everything],
+        "runs below 50 %, all rates": [how_many(counted(accuracy(r)) < 0.5 for r in runs) for runs in everything],
+    }
+    return [*rows, *([name, *cells, ""] for name, cells in curves.items())]
 
 
 CAPTIONS = {
@@ -205,24 +210,22 @@ CAPTIONS = {
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return accuracy against rate, and the largest rate against depth if there are several depths."""
-    figures: dict[str, Figure] = {}
     curves = {name: curve(results, name) for name in ARMS}
-    if any(curves.values()):
-        title = "Accuracy against learning rate"
-        figures["accuracy"] = accuracy_over(curves, xlabel="learning rate", title=title)
-        figures["accuracy"].axes[0].set_ylim(0, 1)
+    figures = {"accuracy": accuracy_over(curves, xlabel="learning rate", title="Accuracy against learning rate")}
+    for ax in figures["accuracy"].axes:
+        ax.set_ylim(0, 1)
     measured = depths(results)
     if len(measured) > 1:
-        rates = {name: rows_by_seed(largest_rates(results, name, depth) for depth in measured) for name in ARMS}
+        by_depth = [largest_rates(results, depth) for depth in measured]
         figures["depth"] = lines(
-            {name: (measured, np.array(rows)) for name, rows in rates.items() if rows},
+            {name: (measured, rows_by_seed(rates[name] for rates in by_depth)) for name in ARMS},
             xlabel="hidden layers",
             ylabel="learning rate",
             title="Largest rate that trains",
             logy=True,
         )
         figures["depth"].axes[0].set_xticks(measured)
-    return figures
+    return drawn(figures)
 
 
 EXPERIMENT = Experiment(

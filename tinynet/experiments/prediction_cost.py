@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from tinynet.experiments.arms import Results, decide, in_words, rows_by_seed
+from tinynet.experiments.arms import Results, by_value, decide, in_words, rows_by_seed
 from tinynet.experiments.experiment import Experiment, Verdict
 from tinynet.experiments.figures import lines
 from tinynet.experiments.runs import NetworkSettings
@@ -111,17 +111,10 @@ def runs(quick: bool) -> list[PredictionSettings]:
     return [PredictionSettings(batch_size=b, seed=s, rounds=rounds) for s in range(SEEDS) for b in sizes]
 
 
-def batch_sizes(results: Results) -> list[int]:
-    """Return the batch sizes of any run, in order."""
-    return sorted({settings.batch_size for settings in results})
-
-
 def rows(results: Results, measure: str, name: str) -> Array:
     """Return medians over rounds, an array (seeds, batch sizes); nan where the run is missing."""
-    sizes = batch_sizes(results)
-    return np.array(
-        rows_by_seed({s.seed: r[measure][name][1] for s, r in results.items() if s.batch_size == n} for n in sizes)
-    )
+    by_size = by_value(results, "batch_size").values()
+    return np.array(rows_by_seed({seed: r[measure][name][1] for seed, r in runs.items()} for runs in by_size))
 
 
 def ratios(results: Results, name: str) -> list[float]:
@@ -134,7 +127,7 @@ def verdict(results: Results) -> Verdict:
     slower, folded = ratios(results, "batch norm"), ratios(results, "folded")
     if not slower:
         return Verdict("not shown", "No seed was timed at every batch size.")
-    sizes = batch_sizes(results)
+    sizes = list(by_value(results, "batch_size"))
     alone = (rows(results, "ratio", name)[:, 0] for name in ("batch norm", "folded"))
     first = [[float(ratio) for ratio in found if not np.isnan(ratio)] for found in alone]
     difference = max(result["difference"] for result in results.values())
@@ -152,11 +145,10 @@ def table(results: Results) -> list[list[str]]:
     """Return a row a batch size: time of a call, throughput, ratio to plain; medians over seeds, with quartiles."""
     header = ["batch size", "network", "time of a call (quartiles), µs", "examples a second", "time over plain"]
     body = []
-    for size in batch_sizes(results):
-        here = [result for settings, result in results.items() if settings.batch_size == size]
+    for size, runs in by_value(results, "batch_size").items():
         for name in NETWORKS:
-            q1, middle, q3 = (statistics.median(r["seconds"][name][k] for r in here) for k in range(3))
-            ratio = statistics.median(r["ratio"][name][1] for r in here)
+            q1, middle, q3 = (statistics.median(r["seconds"][name][k] for r in runs.values()) for k in range(3))
+            ratio = statistics.median(r["ratio"][name][1] for r in runs.values())
             time_of_call = f"{1e6 * middle:,.1f} ({1e6 * q1:,.1f} to {1e6 * q3:,.1f})"
             body.append([f"{size:,}", name, time_of_call, f"{size / middle:,.0f}", f"{ratio:.2f}"])
     return [header, *body]
@@ -176,25 +168,16 @@ CAPTIONS = {
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; none if there was no run."""
-    sizes = batch_sizes(results)
-    if not sizes:
+    if not results:
         return {}
+    sizes = list(by_value(results, "batch_size"))
     seconds, ratio = ({name: rows(results, measure, name) for name in NETWORKS} for measure in ("seconds", "ratio"))
-    how: dict[str, Any] = {
-        "xlabel": "batch size, examples a call",
-        "ticks": sizes[:: -(-len(sizes) // 7)],
-        "logx": True,
-    }
-    time = lines(
-        {name: (sizes, 1e6 * values / sizes) for name, values in seconds.items()},
-        ylabel="time per example, µs",
-        title="Time of a prediction",
-        logy=True,
-        **how,
-    )
+    ticks, xlabel = sizes[:: -(-len(sizes) // 7)], "batch size, examples a call"
+    how: dict[str, Any] = {"ticks": ticks, "logx": True, "xlabel": xlabel}
+    each = {name: (sizes, 1e6 * values / sizes) for name, values in seconds.items()}
+    time = lines(each, ylabel="time per example, µs", title="Time of a prediction", logy=True, **how)
     low, high = time.axes[0].get_ylim()
-    time.axes[0].set_yticks(ticks := [t for t in TICKS if low <= t <= high], [f"{t:g}" for t in ticks])
-    time.axes[0].minorticks_off()
+    time.axes[0].set_yticks(shown := [t for t in TICKS if low <= t <= high], [f"{t:g}" for t in shown])
     over_plain = {name: (sizes, values) for name, values in ratio.items()}
     ylabel = "time, over the plain network's"
     return {

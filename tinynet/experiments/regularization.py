@@ -7,14 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.evaluation import evaluate
-from tinynet.experiments.arms import ARMS, Results, by_seed, decide, diverged, how_many, in_words, paired
+from tinynet.experiments.arms import ARMS, Results, by_seed, decide, diverged, how_many, in_words, paired, select
 from tinynet.experiments.experiment import Experiment, Verdict
-from tinynet.experiments.figures import lines
+from tinynet.experiments.figures import figure_of, lines
 from tinynet.experiments.runs import RunSettings
 from tinynet.training import Callback, Run
 from tinynet.typing import Array
@@ -174,35 +173,30 @@ def draw(results: Results) -> dict[str, Figure]:
         if "dropout" in arm or arm.endswith((f"batch {SMALL}", "whole set")):
             unfit = sum(not r["fitted"] for r in all_runs)
             arms[arm + (f", {unfit} not fitted" if unfit else "")] = [r for r in all_runs if r["fitted"]]
-    fig, (ax,) = plots.figure()
-    shown = {
-        kind: {arm: [r[f"{kind}_accuracy"] for r in fitted] for arm, fitted in arms.items()}
-        for kind in ("train", "test")
-    }
-    plots.dots(shown, ax, ylabel="accuracy", title="Trained to the same training loss", percent=True)
-    figures = {"accuracy": fig}
-
-    fig, (ax,) = plots.figure()
+    sets = ("train", "test")
+    shown = {kind: {arm: [r[f"{kind}_accuracy"] for r in fitted] for arm, fitted in arms.items()} for kind in sets}
     gaps = {arm: [100 * (r["train_accuracy"] - r["test_accuracy"]) for r in fitted] for arm, fitted in arms.items()}
-    plots.dots({"gap": gaps}, ax, ylabel="train minus test accuracy, points", title="Generalization gap")
-    figures["gap"] = fig
+    same, gap = "Trained to the same training loss", "train minus test accuracy, points"
 
-    sizes = sorted({s.batch_size for s in results if not s.dropout})
+    sizes = sorted({s.batch_size for s in select(results, dropout=0)})
     effect = [_error(results, size) for size in sizes]
-    seeds = sorted({s.seed for s in results})
-    rows = np.array([[by.get(seed, math.nan) for by in effect] for seed in seeds]).reshape(len(seeds), len(sizes))
-    figures["noise"] = lines(
+    rows = [[by_seed.get(seed, math.nan) for by_seed in effect] for seed in sorted({s.seed for s in results})]
+    noise = lines(
         {"batch norm minus plain": (sizes, rows)},
         xlabel="batch size (examples)",
         ylabel="change of the test error, points",
         title="The effect against the batch size",
         logx=True,
     )
-    (ax,) = figures["noise"].axes
+    (ax,) = noise.axes
     ax.axhline(0, color="black", linewidth=1)
     ax.set_xticks(sizes, [str(size) for size in sizes])
     ax.minorticks_off()
-    return figures
+    return {
+        "accuracy": figure_of(plots.dots, shown, ylabel="accuracy", title=same, percent=True),
+        "gap": figure_of(plots.dots, {"gap": gaps}, ylabel=gap, title="Generalization gap"),
+        "noise": noise,
+    }
 
 
 EXPERIMENT = Experiment(

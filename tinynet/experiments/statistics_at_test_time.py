@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from tinynet.datasets import Dataset
 from tinynet.evaluation import evaluate
-from tinynet.experiments.arms import Results, by_seed, decide, diverged, in_words, rows_by_seed
+from tinynet.experiments.arms import Results, by_seed, decide, diverged, in_words, rows_by_seed, select
 from tinynet.experiments.experiment import Experiment, Verdict
-from tinynet.experiments.figures import Crosses, crosses, lines
+from tinynet.experiments.figures import crosses, drawn, lines
 from tinynet.experiments.runs import RunSettings
 from tinynet.layers import BatchNorm
 from tinynet.network import Network
@@ -137,11 +137,6 @@ def gain(result: Mapping[str, Any], decay: str = USUAL) -> float:
     return 100 * (float(result["population"]) - float(result["running"][decay]))
 
 
-def at_chance(result: Mapping[str, Any]) -> bool:
-    """Return whether single images under batch statistics score no more than one answer for all can."""
-    return bool(result["batch"]["1"] <= result["chance"])
-
-
 def verdict(results: Results) -> Verdict:
     """Return whether population statistics are as good as running ones, and batch statistics useless for one image."""
     lost = sum(result["diverged"] for result in results.values())
@@ -152,7 +147,7 @@ def verdict(results: Results) -> Verdict:
         return Verdict("not shown", f"No seed has a whole run of each activation; {lost} runs diverged.")
     first = {a: {seed: found[seed] for seed in seeds} for a, found in first.items()}
     pairs = [[found[seed] for found in first.values()] for seed in seeds]
-    good = [all(gain(r) >= 0 and at_chance(r) for r in pair) for pair in pairs]
+    good = [all(gain(r) >= 0 and r["batch"]["1"] <= r["chance"] for r in pair) for pair in pairs]
     alone = [100 * r["batch"]["1"] for pair in pairs for r in pair]
     population = [100 * r["population"] for pair in pairs for r in pair]
     sentence = (
@@ -217,46 +212,36 @@ CAPTIONS = {
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`, by name; those that no run reached are left out."""
     steps, sizes = schedules(results) or [0], TEST_BATCH_SIZES
-    figures: dict[str, Figure] = {}
-    for a in ACTIVATIONS:
-        rs = list(whole(results, a, steps[-1]).values())
+    shortest, longest = ({a: whole(results, a, n) for a in ACTIVATIONS} for n in (steps[0], steps[-1]))
+    figures = {}
+    for a, runs in longest.items():
         rows = {
-            "the test batch's": [[100 * r["batch"].get(str(m), math.nan) for m in sizes] for r in rs],
-            "whole training set's": [[100 * r["population"]] * len(sizes) for r in rs],
-            f"running, decay {USUAL}": [[100 * r["running"][USUAL]] * len(sizes) for r in rs],
+            "the test batch's": [[100 * r["batch"].get(str(m), math.nan) for m in sizes] for r in runs.values()],
+            "whole training set's": [[100 * r["population"]] * len(sizes) for r in runs.values()],
+            f"running, decay {USUAL}": [[100 * r["running"][USUAL]] * len(sizes) for r in runs.values()],
         }
-        labels = ("test batch size, images", "test accuracy, %", f"Statistics at test time: {a}, {steps[-1]:,} steps")
-        _add(figures, f"test_batch_size_{a}", sizes, rows, labels)
+        how = {"xlabel": "test batch size, images", "ylabel": "test accuracy, %"}
+        title = f"Statistics at test time: {a}, {steps[-1]:,} steps"
+        figures[f"test_batch_size_{a}"] = _over(sizes, rows, title=title, **how)
 
-    gains = {a: [{k: gain(r) for k, r in whole(results, a, n).items()} for n in steps] for a in ACTIVATIONS}
-    crossed: Crosses = {}
-    for a in ACTIVATIONS:
-        crossed |= crosses(a, [(s.steps, r) for s, r in results.items() if s.activation == a])
+    how = {"xlabel": "steps of training", "ylabel": "accuracy, whole set - running, points"}
     title = "Whole set against running, by length of training"
-    difference = "accuracy, whole set - running, points"
-    rows = {a: rows_by_seed(by_length) for a, by_length in gains.items()}
-    _add(figures, "schedule", steps, rows, ("steps of training", difference, title), crossed)
+    rows = {
+        a: rows_by_seed({seed: gain(r) for seed, r in whole(results, a, n).items()} for n in steps)
+        for a in ACTIVATIONS
+    }
+    crossed = crosses({a: [(s.steps, r) for s, r in select(results, activation=a).items()] for a in ACTIVATIONS})
+    figures["schedule"] = _over(steps, rows, title=title, crosses=crossed, **how)
 
-    memory = [round(1 / (1 - decay)) for decay in DECAYS]
-    rows = {a: [[gain(r, str(d)) for d in DECAYS] for r in whole(results, a, steps[0]).values()] for a in ACTIVATIONS}
+    how["xlabel"] = "memory, 1 / (1 - decay), steps"
     title = f"Whole set against running, by memory, after {steps[0]:,} steps"
-    _add(figures, "decay", memory, rows, ("memory, 1 / (1 - decay), steps", difference, title))
-    return figures
+    rows = {a: [[gain(r, str(d)) for d in DECAYS] for r in runs.values()] for a, runs in shortest.items()}
+    figures["decay"] = _over([round(1 / (1 - decay)) for decay in DECAYS], rows, title=title, **how)
+    return drawn(figures)
 
 
-def _add(
-    figures: dict[str, Figure],
-    name: str,
-    x: Sequence[int],
-    rows: Mapping[str, list[list[float]]],
-    labels: tuple[str, str, str],
-    crossed: Crosses | None = None,
-) -> None:
-    """Add a figure of one line an arm, unless there is nothing to draw."""
-    arms = {arm: (x, np.array(of_arm)) for arm, of_arm in rows.items() if of_arm}
-    if arms or crossed:
-        xlabel, ylabel, title = labels
-        figures[name] = lines(arms, ticks=x, xlabel=xlabel, ylabel=ylabel, title=title, logx=True, crosses=crossed)
+def _over(x: Sequence[int], rows: Mapping[str, list[list[float]]], **how: Any) -> Figure:
+    return lines({arm: (x, of_arm) for arm, of_arm in rows.items()}, ticks=x, logx=True, **how)
 
 
 EXPERIMENT = Experiment(

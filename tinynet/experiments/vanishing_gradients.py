@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from tinynet import plots
-from tinynet.experiments.arms import ARMS, Result, Results, by_seed, by_step, decide, in_words, paired, rows_by_seed
+from tinynet.experiments.arms import ARMS, Results, by_arm, by_step, by_value, decide, in_words, paired, rows_by_seed
 from tinynet.experiments.experiment import Experiment, Verdict
-from tinynet.experiments.figures import lines
+from tinynet.experiments.figures import drawn, figure_of, lines
 from tinynet.experiments.gradients import GradientSettings, MeanFieldSettings, mean_field_rate, vanishing_index
 from tinynet.experiments.runs import RunSettings
 from tinynet.typing import Array
@@ -26,7 +26,15 @@ THEORY = {  # of the squared gradient, per layer, without batch norm: Glorot and
     ("relu", "he_normal"): 1.0,
 }
 NAMES = {"sigmoid": "Sigmoid", "tanh": "Tanh", "relu": "ReLU", "linear": "No activation"}
-SCALES = {"lecun_normal": "LeCun's scale", "he_normal": "He's scale"}
+BY_LAYER = {  # the lines of the figures by layer: arm and initialization
+    "sigmoid": {arm: (arm, "lecun_normal") for arm in ARMS},
+    "tanh": {arm: (arm, "lecun_normal") for arm in ARMS},
+    "relu": {
+        "plain, LeCun's scale": ("plain", "lecun_normal"),
+        "plain, He's scale": ("plain", "he_normal"),
+        "batch norm": ("batch norm", "he_normal"),
+    },
+}
 TICKS = (0.05, 0.1, 0.2, 0.5, 1, 1.5)
 PROMISED = range(16, 129)  # the batch sizes at which the mean-field rate is to be met ...
 TOLERANCE = 0.02  # ... within this share of it
@@ -64,15 +72,15 @@ def fit_width(results: Iterable[dict[str, Any]]) -> str:
     return f"+- {statistics.median(widths):.1%}" if widths else ""
 
 
-def factors(runs: Mapping[int, Result]) -> dict[int, float]:
+def factors(runs: Mapping[int, dict[str, Any]]) -> dict[int, float]:
     """Return the fitted factor of every run that has one, by seed."""
     fitted = {seed: vanishing_index(result["squared"])[0] for seed, result in runs.items()}
     return {seed: factor for seed, factor in fitted.items() if math.isfinite(factor)}
 
 
-def selected(results: Results, activation: str, init: str, arm: str, depth: int) -> dict[int, dict[str, Any]]:
-    """Return the results on MNIST of one network and arm, by seed."""
-    return by_seed(results, GradientSettings, activation=activation, init=init, norm=ARMS[arm], depth=depth)
+def selected(results: Results, activation: str, init: str, depth: int) -> dict[str, dict[int, dict[str, Any]]]:
+    """Return the results on MNIST of one network by arm and seed."""
+    return by_arm(results, GradientSettings, activation=activation, init=init, depth=depth)
 
 
 def depths(results: Results) -> list[int]:
@@ -82,8 +90,7 @@ def depths(results: Results) -> list[int]:
 
 def wide(results: Results, activation: str) -> dict[int, dict[int, dict[str, Any]]]:
     """Return the results of the wide networks by batch size and seed."""
-    sizes = sorted({s.batch_size for s in results if isinstance(s, MeanFieldSettings) and s.activation == activation})
-    return {n: by_seed(results, MeanFieldSettings, activation=activation, batch_size=n) for n in sizes}
+    return by_value(results, "batch_size", MeanFieldSettings, activation=activation)
 
 
 def wide_factors(results: Results, activation: str) -> dict[int, dict[int, float]]:
@@ -97,7 +104,7 @@ def last_outputs(results: Results, arm: str) -> tuple[list[float], Array]:
 
     It has nan where a run was not measured, as after it diverged.
     """
-    probes = [result["probe"] for result in by_seed(results, RunSettings, norm=ARMS[arm]).values()]
+    probes = [result["probe"] for result in by_arm(results, RunSettings)[arm].values()]
     measured = [(probe["steps"], list(probe["values"]["mean"].values())[-1]) for probe in probes if probe["steps"]]
     steps, rows = by_step(measured)
     return steps, np.array(rows)
@@ -120,7 +127,7 @@ def distance_from_theory(results: Results) -> float:
 def verdict(results: Results) -> Verdict:
     """Return whether batch norm brings the deepest sigmoid network's factor per layer closer to 1 for every seed."""
     deep = max(depths(results), default=0)
-    pairs = paired(*(factors(selected(results, "sigmoid", "lecun_normal", arm, deep)) for arm in ARMS)).values()
+    pairs = paired(*map(factors, selected(results, "sigmoid", "lecun_normal", deep).values())).values()
     if not pairs:
         return Verdict("not shown", "No pair of sigmoid networks has a gradient to measure.")
     closer = [abs(math.log(normalized)) < abs(math.log(plain)) for plain, normalized in pairs]
@@ -129,7 +136,7 @@ def verdict(results: Results) -> Verdict:
         f"Through {deep} sigmoid layers the squared gradient changes per layer toward the input by a factor of "
         f"{normalized} with batch norm and {plain} without."
     )
-    relu = list(factors(selected(results, "relu", "he_normal", "batch norm", deep)).values())
+    relu = list(factors(selected(results, "relu", "he_normal", deep)["batch norm"]).values())
     if relu:
         powers = [(deep - 1) * math.log10(f) for f in relu]
         kind = "an explosion" if min(powers) > 1 else "vanishing" if max(powers) < -1 else "no explosion"
@@ -149,8 +156,7 @@ def table(results: Results) -> list[list[str]]:
     rows = [["network", "layers", "batch", "arm", "factor per layer", "95 % of one fit", "theory"]]
     for activation, init in NETWORKS:
         for depth in depths(results):
-            for arm in ARMS:
-                found = selected(results, activation, init, arm, depth)
+            for arm, found in selected(results, activation, init, depth).items():
                 values = factors(found).values()
                 if not values:
                     continue
@@ -202,90 +208,63 @@ CAPTIONS = {
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return the figures of `CAPTIONS`; those that no run reached are left out."""
-    drawn = {kind: _draw_by_layer(results, kind) for kind in ("sigmoid", "tanh", "relu")}
-    drawn |= {
-        "saturation": _draw_saturation(results),
-        "factor": _draw_factor(results),
-        "mean_field": _draw_mean_field(results),
-    }
-    return {name: figure for name, figure in drawn.items() if figure is not None}
+    outputs = {arm: last_outputs(results, arm) for arm in ARMS}
+    how: dict[str, Any] = {"xlabel": "step (one update each)", "ylabel": "mean output of the last sigmoid"}
+    figures = {kind: _draw_by_layer(results, kind) for kind in BY_LAYER}
+    figures["saturation"] = lines(outputs, title="Saturation while training", **how)
+    figures["factor"] = _draw_factor(results)
+    figures["mean_field"] = _draw_mean_field(results)
+    return drawn(figures)
 
 
-def _draw_by_layer(results: Results, kind: str) -> Figure | None:
+def _draw_by_layer(results: Results, kind: str) -> Figure:
     deep = max(depths(results), default=0)
     arms: dict[str, tuple[list[int], Array]] = {}
-    for activation, init in NETWORKS:
-        for arm in ARMS:
-            found = selected(results, activation, init, arm, deep)
-            if activation == kind and found and not (ARMS[arm] and init == "lecun_normal" and kind == "relu"):
-                name = f"{arm}, {SCALES[init]}" if kind == "relu" and ARMS[arm] is None else arm
-                arms[name] = list(range(1, deep + 1)), np.array([r["gradient_rms"] for r in found.values()])
-    if not arms:
-        return None
-    fig, (ax,) = plots.figure()
-    plots.gradient_by_layer(arms, ax, title=f"{NAMES[kind]}, {deep} hidden layers, before any training")
-    legend = ax.get_legend()
+    for name, (arm, init) in BY_LAYER[kind].items():
+        if runs := selected(results, kind, init, deep)[arm]:
+            arms[name] = list(range(1, deep + 1)), np.array([r["gradient_rms"] for r in runs.values()])
+    title = f"{NAMES[kind]}, {deep} hidden layers, before any training"
+    fig = figure_of(plots.gradient_by_layer, arms, title=title)
+    legend = fig.axes[0].get_legend() if fig.axes else None
     if kind == "relu" and legend is not None:  # three lines: between the lower two there is room
         legend.set_loc((0.04, 0.24))
     return fig
 
 
-def _draw_saturation(results: Results) -> Figure | None:
-    outputs = {arm: last_outputs(results, arm) for arm in ARMS}
-    outputs = {arm: (steps, rows) for arm, (steps, rows) in outputs.items() if steps}
-    if not outputs:
-        return None
-    ylabel = "mean output of the last sigmoid"
-    return lines(outputs, xlabel="step (one update each)", ylabel=ylabel, title="Saturation while training")
-
-
-def _draw_factor(results: Results) -> Figure | None:
-    drawn: dict[str, tuple[list[float], Array]] = {}
+def _draw_factor(results: Results) -> Figure:
+    measured: dict[str, tuple[list[int], list[list[float]]]] = {}
     for activation, init in (("sigmoid", "lecun_normal"), ("relu", "he_normal")):
         for arm in ARMS:
-            by_depth = {depth: factors(selected(results, activation, init, arm, depth)) for depth in depths(results)}
-            by_depth = {depth: by_seed for depth, by_seed in by_depth.items() if by_seed}
-            if by_depth:
-                rows = np.array(rows_by_seed(by_depth.values()))
-                drawn[f"{NAMES[activation]}, {arm}"] = [float(depth) for depth in by_depth], rows
-    if not drawn:
-        return None
+            found = {depth: factors(selected(results, activation, init, depth)[arm]) for depth in depths(results)}
+            found = {depth: by_seed for depth, by_seed in found.items() if by_seed}
+            measured[f"{NAMES[activation]}, {arm}"] = list(found), rows_by_seed(found.values())
     fig = lines(
-        drawn,
+        measured,
         xlabel="hidden layers",
         ylabel="factor of the squared gradient",
         title="Change per layer toward the data",
         logy=True,
         points=True,
-        theory={"1: neither vanishes nor explodes": ([0, max(depths(results))], [1, 1])},
+        theory={"1: neither vanishes nor explodes": ([0, max(depths(results), default=0)], [1, 1])},
     )
-    fig.axes[0].set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
-    fig.axes[0].minorticks_off()
+    for ax in fig.axes:
+        ax.set_yticks(TICKS, [f"{tick:g}" for tick in TICKS])
+        ax.minorticks_off()
     return fig
 
 
-def _draw_mean_field(results: Results) -> Figure | None:
-    points: dict[str, tuple[list[float], Array]] = {}
-    theory: dict[str, tuple[list[float], list[float]]] = {}
-    for activation in ("relu", "linear"):
-        measured = wide_factors(results, activation)
-        if not measured:
-            continue
-        rows = np.array(rows_by_seed(measured.values()))
-        points[f"{NAMES[activation]}, measured"] = [float(size) for size in measured], rows
-        sizes = np.geomspace(min(measured), max(measured)).tolist()
-        theory[f"{NAMES[activation]}, theory"] = sizes, [mean_field_rate(activation, n) for n in sizes]
-    if not points:
-        return None
+def _draw_mean_field(results: Results) -> Figure:
+    measured = {a: found for a in ("relu", "linear") if (found := wide_factors(results, a))}
+    sizes = {a: np.geomspace(min(found), max(found)).tolist() for a, found in measured.items()}
     return lines(
-        points,
-        ticks=sorted({int(size) for x, _ in points.values() for size in x}),
+        {f"{NAMES[a]}, measured": (list(found), rows_by_seed(found.values())) for a, found in measured.items()},
+        ticks=sorted(set().union(*measured.values())),
         xlabel="batch size",
         ylabel="factor per layer",
         title="Growth of the squared gradient with batch norm",
         logx=True,
         points=True,
-        theory=theory,
+        theory={f"{NAMES[a]}, theory": (x, [mean_field_rate(a, n) for n in x]) for a, x in sizes.items()},
     )
 
 
