@@ -6,8 +6,10 @@ import pytest
 
 from tinynet.experiments.arms import (
     accuracy,
+    by_arm,
     by_seed,
     by_step,
+    by_value,
     counted,
     decide,
     difference,
@@ -16,6 +18,7 @@ from tinynet.experiments.arms import (
     in_words,
     paired,
     rows_by_seed,
+    select,
 )
 from tinynet.experiments.gradients import GradientSettings
 from tinynet.experiments.runs import RunSettings
@@ -76,6 +79,13 @@ def test_runs_are_found_by_their_settings_seed_by_seed() -> None:
     assert list(by_seed(results, RunSettings, norm="batch").items()) == [(k, {"is": ("batch", k)}) for k in range(3)]
     assert list(by_seed(results, GradientSettings)) == [0]
     assert by_seed(results, RunSettings, norm="layer") == {}
+    assert list(select(results, RunSettings, seed=2).values()) == [{"is": (norm, 2)} for norm in (None, "batch")]
+    assert [*by_arm(results, RunSettings)] == ["plain", "batch norm"]
+    assert by_arm(results, RunSettings)["batch norm"] == by_seed(results, RunSettings, norm="batch")
+    assert by_arm(results, GradientSettings)["batch norm"] == {}
+    assert list(by_value(results, "seed", RunSettings, norm="batch").items()) == [
+        (k, {k: {"is": ("batch", k)}}) for k in range(3)
+    ]
 
 
 def test_a_seed_that_one_arm_lacks_has_no_pair() -> None:

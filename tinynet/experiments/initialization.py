@@ -247,6 +247,7 @@ def _draw_map(mapped: Results) -> Figure:
     for ax, (name, norm) in zip(axes, ARMS.items(), strict=True):
         found = [by_scale(select(mapped, norm=norm, lr=lr)) for lr in rates]
         cells = [[sorted(row.get(x, [math.nan]), key=counted) for x in grid] for row in found]
+        # the lower median, which is that of a diverged run where most diverged: nan, drawn as a cross
         middles = np.array([[cell[(len(cell) - 1) // 2] for cell in row] for row in cells])
         labels = {"xlabel": SCALE, "ylabel": "learning rate", "colorbar": "test accuracy" if ax is axes[-1] else ""}
         plots.heat_map(grid, rates, middles, ax, title=name.capitalize(), **labels)
