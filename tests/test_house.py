@@ -28,7 +28,13 @@ HOUSE = [  # from the top to the ground: a file imports from lines below its own
 LIBRARIES = {  # which files may import what, besides NumPy and the standard library; a package's name means all in it
     "numba": {"kernels", "machinery"},
     "llvmlite": {"machinery.native"},
-    "matplotlib": {"plots", "convergence.draw", "experiments", "network"},  # the last two for types alone
+    "matplotlib": {
+        "plots",
+        "convergence.draw",
+        "convergence.arms",
+        "experiments",
+        "network",
+    },  # the last two for types alone
     "tqdm": {"progress"},
     "shtab": {"cli.completion"},
     "safetensors": {"files"},

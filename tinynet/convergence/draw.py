@@ -142,6 +142,7 @@ def _arm(
         ax.plot(curve.x[unit][-1], last, mark, color=color, markersize=14, clip_on=False)
     many = _how_many(len(logs), len(whole), len(lost))
     full = f"{label} ({many})" if many else label
+    full = full.replace("$", r"\$")  # "$x$" would be a formula
     style["label"] = f"\u200b{full}" if full.startswith("_") else full  # a legend leaves out what begins with "_"
     if aligned is None:
         ax.plot([], [], marker=mark if lost else "", **style)

@@ -24,6 +24,7 @@ def from_history(
 ) -> Log:
     """Return a history as a log; ``about`` is its arm and seed. A run without a validation set has no such curves."""
     columns: dict[str, list[float]] = {n: c for n, c in vars(history).items() if isinstance(c, list) and c}
+    columns = {n: c for n, c in columns.items() if n != "seconds" or np.isfinite(c).all()}  # some may not be known
     places = {UNITS[column]: values for column, values in columns.items() if column in UNITS}
     metrics = {column: values for column, values in columns.items() if column not in UNITS}
     gathering = Gathering(where, places or ["step"])
