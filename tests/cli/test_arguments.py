@@ -42,6 +42,8 @@ def wrong_options() -> Iterator[tuple[list[str], str]]:
                 types.seed: NO_SEEDS,
                 types.path: [""],
                 types.given: [""],
+                types.weight: ["-0.1", "1", "nan", "inf", "much", ""],
+                types.pair: ["1", "1,", "a,b", "1,nan", "1,1", "1,2,3", ""],
             }
             for value in wrong.get(action.type, []):
                 yield [*given, option, value], f"argument {option}: {value[:30]!r}"[:-1]
@@ -93,9 +95,9 @@ def wrong_options() -> Iterator[tuple[list[str], str]]:
         (["evaluate", "nothing.safetensors"], "no such file"),
         (["evaluate", "not\nhing"], "not hing: no such file"),
         (["evaluate", "n\udcff"], "not UTF-8 text"),
-        (["plot", "nothing.csv"], "No such file"),
-        (["plot", "nothing.json"], "No such file"),
-        (["plot", "nothing.safetensors"], "nothing.csv: No such file"),
+        (["plot", "nothing.csv"], "nothing.csv: no such file"),
+        (["plot", "nothing.json"], "nothing.json: no such file"),
+        (["plot", "nothing.safetensors"], "nothing.csv: no such file"),
         # what is something else
         (["compare", "--data", "a-file"], "a-file: no such folder"),
         (["train", "--data", "."], "looked for a file"),
@@ -106,10 +108,9 @@ def wrong_options() -> Iterator[tuple[list[str], str]]:
         (["evaluate", ""], "argument FILE: '' is empty"),
         (["plot", "a.csv", ""], "argument RUN: '' is empty"),
         (["export", "net.safetensors", ""], "argument OUT: '' is empty"),
-        (["plot", "a-file"], "a run is a history"),
-        (["plot", "a-folder"], "a-folder: is a folder"),
-        (["plot", "."], "is a folder"),
-        (["plot", "a.csv", "a-folder/"], "a-folder: is a folder"),
+        (["plot", "a-file"], "a-file: no log of a program that is known here"),
+        (["plot", "a-folder"], "a-folder: no log in it"),
+        (["plot", "a.csv", "a-folder/"], "a.csv: no such file"),
         # where nothing can be written
         (["compare", "--out", "a-file/results"], "cannot write there"),
         (["compare", "--out", "a-file"], "a-file: cannot write there"),

@@ -11,7 +11,8 @@ import pytest
 from matplotlib.axes import Axes
 
 import tinynet as tn
-from tinynet import cli, plots
+from tinynet import cli
+from tinynet.convergence import arms
 
 SMALL = ["--depth", "2", "--width", "8", "--batch-size", "20"]
 
@@ -167,8 +168,8 @@ def saved(path: str, accuracy: float = 0.5, **columns: list[float]) -> None:
 def drawn(monkeypatch: pytest.MonkeyPatch, *names: str) -> Axes:
     """Return the axes that `tinynet plot` draws, after it wrote them as PNG, SVG and PDF."""
     seen: list[Axes] = []
-    curves = plots.curves
-    monkeypatch.setattr(plots, "curves", lambda *given, **more: seen.append(curves(*given, **more)) or seen[-1])
+    draw = arms.draw
+    monkeypatch.setattr(arms, "draw", lambda *given, **more: seen.append(draw(*given, **more)) or seen[-1])
     for ending in ("png", "svg", "pdf"):
         assert cli.main(["plot", *names, "--out", f"out/curves.{ending}"]) == 0
     return seen[0]
@@ -196,15 +197,15 @@ def test_where_no_run_has_an_accuracy_the_loss_is_drawn(tmp_path: Path, monkeypa
     saved("a.csv", validation_accuracy=nothing)
     saved("b.csv", validation_accuracy=nothing, validation_loss=nothing)
     ax = drawn(monkeypatch, "a.csv")
-    assert (ax.get_ylabel(), ax.lines[0].get_xydata().tolist()) == ("validation loss", [[10, 2], [20, 1]])
+    assert (ax.get_ylabel(), ax.lines[0].get_xydata().tolist()) == ("loss (validation data)", [[10, 2], [20, 1]])
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
-    assert drawn(monkeypatch, "b.csv").get_ylabel() == "training loss"
+    assert drawn(monkeypatch, "b.csv").get_ylabel() == "loss (training data)"
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     saved("c.csv")
     ax = drawn(monkeypatch, "a.csv", "c.csv")
-    assert (ax.get_ylabel(), legend(ax)) == ("test accuracy", ["a: no accuracy", "c (one seed)"])
+    assert (ax.get_ylabel(), legend(ax)) == ("loss (validation data)", ["a", "c"])
 
 
 def test_what_is_no_run_is_refused_in_one_line(
@@ -213,8 +214,37 @@ def test_what_is_no_run_is_refused_in_one_line(
     monkeypatch.chdir(tmp_path)
     Path("lr0.1").write_text("")
     assert cli.main(["plot", "lr0.1"]) == 2
-    expected = "lr0.1: a run is a history (.csv, .json), or a network with its history beside it (lr0.1.csv)"
-    assert capsys.readouterr().err == f"tinynet plot: {expected}\n"
+    assert capsys.readouterr().err == "tinynet plot: lr0.1: empty\n"
+
+
+def test_what_cannot_be_drawn_is_said_and_the_rest_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    saved("a.csv")
+    saved("b.csv", validation_accuracy=[float("nan")] * 2)
+    assert cli.main(["plot", "a.csv", "b.csv", "none.csv", "--metric", "accuracy", "--size", "5,4"]) == 1
+    out, err = capsys.readouterr()
+    assert out.splitlines()[-2].startswith("a.csv: tinynet, 20 steps, train_loss, ")
+    assert out.splitlines()[-1] == "curves: curves.png"
+    assert err.splitlines() == [
+        "tinynet plot: left out: none.csv: no such file",
+        "tinynet plot: left out: unknown metric in b.csv 'accuracy'; known: loss, lr, train_loss, validation_loss, lr",
+    ]
+    assert Path("curves.png").stat().st_size > 10_000
+
+
+def test_arms_of_several_runs_are_labelled_by_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a-0.csv", "a-1.csv", "b-0.json"):
+        saved(name)
+    ax = drawn(monkeypatch, "first=a-*.csv", "second=b-0.json", "--over", "step", "--band", "standard-error")
+    assert legend(ax) == ["first (2 runs)", "second"]
+    Path("net.safetensors").touch()
+    saved("net.csv")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert legend(drawn(monkeypatch, "net=net.safetensors", "net", "a-0.csv")) == ["net (2 runs)", "a-0"]
 
 
 # -- a network that diverged ------------------------------------------------------------------------------------

@@ -157,5 +157,15 @@ def test_export_and_plot_print_what_they_wrote(tmp_path: Path, capsys: pytest.Ca
     history, curves = tn.History(), tmp_path / "curves.png"
     history.append(1, 0.5, 0.5, 0.5, 0.1)
     history.to_csv(tmp_path / "run.csv")
-    assert document(capsys, "plot", tmp_path / "run.csv", "--out", curves) == {"curves": str(curves)}
+    found = document(capsys, "plot", tmp_path / "run.csv", "--out", curves)
+    assert (found["curves"], found["left_out"]) == (str(curves), [])
+    (run,) = found["runs"]
+    assert {name: run[name] for name in ("arm", "name", "program", "seed", "diverged")} == {
+        "arm": "run",
+        "name": str(tmp_path / "run.csv"),
+        "program": "tinynet",
+        "seed": None,
+        "diverged": False,
+    }
+    assert run["metrics"]["validation_accuracy"] == {"values": 1, "last": 0.5}
     assert curves.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,30 @@ def given(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError("'' is empty, where a name is needed")
     return text
+
+
+def weight(text: str) -> float:
+    """Return a number from 0 to less than 1."""
+    value = _number(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{text[:30]!r} is not a number from 0 to less than 1")
+    return value
+
+
+def pair(text: str) -> tuple[float, float]:
+    """Return two different numbers."""
+    low, _, high = text.partition(",")
+    values = _number(low), _number(high)
+    if not all(map(math.isfinite, values)) or values[0] == values[1]:
+        raise argparse.ArgumentTypeError(f"{text[:30]!r} is not two numbers with a comma between, such as 0.9,1")
+    return values
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def path(text: str) -> Path:
