@@ -117,7 +117,7 @@ def test_two_names_that_differ_after_a_dot_share_no_file(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lr0.1", "lr0.1.csv", "lr0.2", "lr0.2.csv"]
     assert [tn.History.from_csv(f"lr{rate}.csv").lr[0] for rate in ("0.1", "0.2")] == [0.1, 0.2]
     assert cli.main(["plot", "lr0.1", "lr0.2.csv", "--out", "both.svg"]) == 0
-    assert "lr0.1 (one seed)" in Path("both.svg").read_text()
+    assert "<!-- lr0.1 -->" in Path("both.svg").read_text()
     if importlib.util.find_spec("onnx"):
         assert cli.main(["export", "lr0.1"]) == cli.main(["export", "lr0.2.onnx"]) == 0
         assert sorted(path.name for path in tmp_path.glob("*.onnx")) == ["lr0.1.onnx", "lr0.2.onnx"]

@@ -102,11 +102,11 @@ def _with_history(run: str) -> str:
     from tinynet import files
 
     label, sign, name = run.rpartition("=")
-    if (Path(run).exists() and not run.endswith(".safetensors")) or not Path(name).name:
+    label, sign, name = ("", "", run) if Path(run).exists() else (label, sign, name)
+    if not Path(name).name or Path(name).is_dir():
         return run
     beside = files.beside(name, ".csv")
-    is_network = name.endswith(".safetensors") or (beside.exists() and not Path(name).exists())
-    return f"{label}{sign}{beside}" if is_network else run
+    return f"{label}{sign}{beside}" if name.endswith(".safetensors") or beside.exists() else run
 
 
 def _draw(arms: Arms, args: argparse.Namespace) -> None:
