@@ -185,6 +185,12 @@ def test_lightning_counts_steps_from_0_and_leaves_cells_empty(written):
     assert curve(log, "train_loss_step", "epoch") == {0.8: 4, 1.6: 3}
 
 
+def test_lightnings_test_after_the_training_has_no_update_under_way(written):
+    log = only(written("epoch,step,test_loss,train_loss,val_loss\n0,4,,,5\n1,7,,3,\n1,9,,,2\n2,10,1.5,,\n"))
+    assert curve(log, "test_loss", "step") == {10: 1.5}
+    assert curve(log, "test_loss", "epoch") == {2: 1.5}
+
+
 def test_ones_own_steps_beside_epochs_are_not_taken_for_lightnings(written):
     assert curve(only(written("epoch,step,loss\n1,100,4\n2,200,3\n")), "loss", "step") == {100: 4, 200: 3}
 

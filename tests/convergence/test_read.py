@@ -186,6 +186,25 @@ def test_scalars_as_tensors_of_torch_and_tensorflow_2_and_no_histograms(events):
     assert log.curves["acc"].values.tolist() == [0.5]
 
 
+def test_keras_epochs_and_its_folders_train_and_validation_are_one_run(tmp_path):
+    pytest.importorskip("tensorboard")
+    for folder, tags in (("train", ("epoch_loss", "epoch_accuracy")), ("validation", ("epoch_loss",))):
+        callback = tn.TensorBoard(tmp_path / "run" / folder)
+        callback._start(SimpleNamespace(net=None, step=0))
+        for epoch in (0, 1):
+            event = callback._event(step=epoch)
+            for tag in tags:
+                event.summary.value.add(tag=tag, simple_value=len(folder) - epoch)
+            callback._append(event)
+    [log] = read(tmp_path)
+    assert str(log) == f"{tmp_path / 'run'}: Keras TensorBoard, 2 epochs, loss, accuracy, val_loss"
+    assert log.curves["val_loss"].values.tolist() == [10, 9]
+    assert log.curves["val_loss"].x["epoch"].tolist() == [1, 2]
+    assert [list(log.curves[name].x) for name in ("loss", "val_loss")] == [["epoch", "seconds"], ["epoch"]]
+    [training] = read(tmp_path / "run" / "train")
+    assert list(training.curves) == ["loss", "accuracy"]
+
+
 def test_damaged_event_files_get_a_sentence(events):
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 

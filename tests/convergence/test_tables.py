@@ -64,6 +64,10 @@ def test_a_text_is_read_in_any_encoding_that_exports_have(code):
     assert rows("step,größe\n1,2\n", code)[0] == [{"step": 1, "größe": 2}]
 
 
+def test_a_spreadsheets_first_line_on_what_separates_is_passed_over():
+    assert rows("sep=;\nstep;loss\n1;0,5\n")[0] == [{"step": 1, "loss": 0.5}]
+
+
 def test_bytes_that_are_not_text_are_not_guessed_at():
     assert encoding(b"\0\1\2\0") is None
     with pytest.raises(tn.FileFormatError, match=r"a\.csv: not text after line 0"):

@@ -188,7 +188,7 @@ def _folder(folder: Path, x: str | None, y: str | None, progress: bool) -> list[
     if not found:
         reason = f": {skipped[0]}" if skipped else ""
         raise FileFormatError(f"{folder}: no log in it{reason}")
-    found = _once(found)
+    found = _once(events.joined(found))
     if skipped:
         more = [f"and {len(skipped) - NAMED:,} more files"] if len(skipped) > NAMED else []
         note = f"no logs, and left out: {'; '.join([*skipped[:NAMED], *more])}"

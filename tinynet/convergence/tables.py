@@ -171,6 +171,8 @@ def separated(lines: Lines) -> Table:
     """
     source = iter(lines)
     first = next(source, "")
+    if first.startswith("sep="):  # as spreadsheets say what separates the cells
+        first = next(source, "")
     try:
         comma = separator(first)
         header = _cells(first, comma)

@@ -12,7 +12,7 @@ from tinynet.convergence.formats.rows import Reader, Recipe, plain
 from tinynet.convergence.logs import Log, Unit
 from tinynet.convergence.metrics import MARKS
 from tinynet.convergence.tables import Row, Table
-from tinynet.errors import FileFormatError, unknown_name
+from tinynet.errors import FileFormatError, InputError, unknown_name
 from tinynet.files import brief
 from tinynet.history import COLUMNS
 
@@ -28,6 +28,7 @@ NOT_ALONE = ("wall_time", "_timestamp", "timestamp", "time")  # these alone do n
 RUNS = ("arm", "run", "run_name", "run_id", "run_uuid", "seed")
 SPLITS = ("split", "phase", "mode", "subset", "stage")
 STANDARD_INPUT = "standard input"  # in place of a file's name
+NAMED = 50  # columns in an error's text, at most
 LOOK = 200  # rows that tell the program
 
 
@@ -49,6 +50,8 @@ def recognized(table: Table, x: str | None = None, y: str | None = None) -> Reci
     if x is not None or y is not None:
         return _chosen(table, x, y)
     columns = [name for name in table.columns if name]
+    if not columns:
+        raise unknown(table.where, columns)
     for program in (_tinynet, _tensorboard, _mlflow, _wandb_chart, _wandb, _fastai, _keras, _lightning, _any):
         if recipe := program(columns, look, table):
             return recipe
@@ -120,7 +123,7 @@ def _keras(columns: list[str], look: list[Row], table: Table) -> Recipe | None:
     names = columns[1:]
     training = [name for name in names if not name.startswith("val_")]
     known = names == sorted(names) or names[: len(training)] == sorted(training)
-    if columns[0] != "epoch" or "loss" not in names or not known or not look or look[0].cells["epoch"] == 1:
+    if columns[0] != "epoch" or "loss" not in names or not known or not look or look[0].cells.get("epoch") == 1:
         return None
     return Recipe("Keras CSVLogger", {"epoch": "epoch"}, epochs="indices")
 
@@ -169,12 +172,16 @@ def _splits(name: str, look: list[Row]) -> bool:
     return bool(cells) and cells <= MARKS.keys()
 
 
+def _missing(table: Table, name: str) -> InputError:
+    return unknown_name(f"column of {table.where}", name, map(brief, table.columns[:NAMED]))
+
+
 def _chosen(table: Table, x: str | None, y: str | None) -> Recipe:
     places = _places(table.columns) if x is None else {PLACES.get(plain(x), "step"): x}
     if not places:
         raise unknown(table.where, table.columns)
     if x is not None and x not in table.columns:
-        raise unknown_name(f"column of {table.where}", x, table.columns)
+        raise _missing(table, x)
     leave = (*_used(table.columns), *((x,) if x else ()))
     recipe = Recipe(table.kind, places, runs=_runs([n for n in table.columns if n != x]), leave=leave)
     if y is None:
@@ -182,7 +189,7 @@ def _chosen(table: Table, x: str | None, y: str | None) -> Recipe:
     names = [y] if y in table.columns else [name.strip() for name in y.split(",")]
     for name in names:
         if name not in table.columns:
-            raise unknown_name(f"column of {table.where}", name, table.columns)
+            raise _missing(table, name)
     runs = tuple(name for name in recipe.runs if name not in names)
     return replace(recipe, runs=runs, metrics={name: ("", name) for name in names})
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
+from pathlib import Path, PurePath
 from typing import Any
 
 from tinynet.convergence.gathering import Gathering
-from tinynet.convergence.logs import Log, Unit
+from tinynet.convergence.logs import Curve, Log, Unit
 from tinynet.errors import FileFormatError, InputError
 from tinynet.files import brief
 
 FRAME = 16  # bytes around each record: its length, and two checksums
 METRIC_LIMIT = 10_000
+KERAS = re.compile(r"epoch_|batch_|evaluation_.*_vs_iterations|keras")
+EPOCHS = "epochs from 0 became epochs completed"
 
 
 def is_event_file(head: bytes) -> bool:
@@ -82,7 +86,7 @@ def read(
         notes.append(f"the last {size - whole:,} bytes are not whole events and were left out")
     if not gathering.metrics:
         raise FileFormatError(f"{where}: {number} events, and no scalar among them")
-    return gathering.log(name, "TensorBoard", notes=notes)
+    return _by_epoch(gathering.log(name, "TensorBoard", notes=notes))
 
 
 def _records(loader: Any, where: str) -> Iterator[bytes]:
@@ -104,3 +108,45 @@ def _scalars(event: Any, kinds: dict[str, bool]) -> Iterator[tuple[str, float]]:
                 from tensorboard.util.tensor_util import make_ndarray
 
                 yield value.tag, float(make_ndarray(value.tensor).item())
+
+
+# -- what Keras writes --------------------------------------------------------------------------------------
+
+EPOCH = "epoch_"  # before a metric's name; its step counts epochs, from 0
+FOLDERS = {"train": "", "validation": "val_"}
+
+
+def _by_epoch(log: Log) -> Log:
+    """Return a log of Keras' callback with its metrics by epoch, and under the names that they have in Keras."""
+    if not any(name.startswith(EPOCH) for name in log.curves) or not all(KERAS.match(name) for name in log.curves):
+        return log
+    curves = {}
+    for name, curve in log.curves.items():
+        x = dict(curve.x)
+        if name.startswith(EPOCH):
+            x = {"epoch": x.pop("step") + 1, **x}
+        curves[name.removeprefix(EPOCH)] = replace(curve, x=x)
+    return replace(log, program="Keras TensorBoard", curves=curves, notes=(*log.notes, EPOCHS))
+
+
+def joined(logs: Sequence[Log]) -> list[Log]:
+    """Return logs with those of the folders train and validation, which Keras writes side by side, as one run."""
+    runs: dict[object, list[Log]] = {}
+    for k, log in enumerate(logs):
+        place = PurePath(log.name)
+        own = log.program == "Keras TensorBoard" and place.name in FOLDERS
+        runs.setdefault(place.parent if own else k, []).append(log)
+    return [run[0] if len(run) == 1 else _as_one(str(folder), run) for folder, run in runs.items()]
+
+
+def _as_one(name: str, parts: Sequence[Log]) -> Log:
+    """Return one log. The validation has no seconds in it: its own are counted from another beginning."""
+    curves: dict[str, Curve] = {}
+    for log in parts:
+        before = FOLDERS[PurePath(log.name).name]
+        for metric, curve in log.curves.items():
+            x = {unit: at for unit, at in curve.x.items() if not before or unit != "seconds"}
+            curves[before + metric] = replace(curve, x=x)
+    notes = dict.fromkeys(note for log in parts for note in log.notes)
+    diverged = any(log.diverged for log in parts)
+    return replace(parts[0], name=name, curves=curves, notes=tuple(notes), diverged=diverged)

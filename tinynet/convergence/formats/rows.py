@@ -116,8 +116,6 @@ class Reader:
                 place = self._place(unit, name, place, row)
             if place is not None:
                 at[unit] = place
-        if recipe.first and "step" in at:
-            at["step"] += recipe.first
         before = f"{cells[recipe.split]}_" if recipe.split and cells.get(recipe.split) else ""
         by_run: dict[str, dict[str, float]] = {}
         if recipe.key:
@@ -140,6 +138,8 @@ class Reader:
                     by_run.setdefault(whose, {})[metric] = value
                 elif value is not None:
                     self._text(name, value, row)
+        if recipe.first:
+            self._from_1(at, [metric for values in by_run.values() for metric in values])
         whose_row = tuple(cells.get(name) for name in recipe.runs)
         for whose, values in by_run.items():
             run = self._run((*whose_row, whose))
@@ -150,6 +150,14 @@ class Reader:
             if "diverged" in recipe.leave and cells.get("diverged") == 1:
                 run.diverged = True
             run.gathering.add(here, values, row.line, again=row.again)
+
+    def _from_1(self, at: dict[Unit, float], metrics: list[str]) -> None:
+        """Count the update under way as made. A test after the training has none under way, and no pass either."""
+        if not metrics or not all(metric.startswith("test") for metric in metrics):
+            if "step" in at:
+                at["step"] += self.recipe.first
+        elif "epoch" in at:
+            at["epoch"] -= 1
 
     def _text(self, name: str, value: str, row: Row) -> None:
         self.texts.setdefault(name, f"{brief(value)!r} in line {row.line}")
