@@ -93,6 +93,11 @@ def test_curves_of_a_comparison_are_a_log_a_run(written):
     assert list(diverged.curves) == ["train_loss", "lr"]
 
 
+def test_a_run_of_a_comparison_that_diverged_is_told_by_its_mark_after_a_spreadsheet_left_nan_out(written):
+    header = "arm;seed;steps;train_loss;validation_loss;validation_accuracy;lr;diverged\n"
+    assert only(written(header + "plain;0;10;2,5;;;0,1;1\n")).diverged
+
+
 def test_the_results_of_a_comparison(written):
     runs = [
         {"arm": name, "settings": {"norm": norm, "seed": 3}, "history": vars(history())}
@@ -192,7 +197,15 @@ def test_lightnings_test_after_the_training_has_no_update_under_way(written):
 
 
 def test_ones_own_steps_beside_epochs_are_not_taken_for_lightnings(written):
-    assert curve(only(written("epoch,step,loss\n1,100,4\n2,200,3\n")), "loss", "step") == {100: 4, 200: 3}
+    for header in ("epoch,step,loss", "epoch,loss,step"):
+        at = header.split(",").index("step")
+        rows = [["1", "4"], ["2", "3"]]
+        for k, row in enumerate(rows, 1):
+            row.insert(at, str(100 * k))
+        log = only(written("\n".join([header, *map(",".join, rows)]) + "\n"))
+        assert curve(log, "loss", "step") == {100: 4, 200: 3}
+    sparse = only(written("step,epoch,val_loss,loss\n100,1,,4\n100,1,5,\n"))
+    assert curve(sparse, "val_loss", "step") == {100: 5}
 
 
 def test_hugging_face_trainer(written):
@@ -215,6 +228,10 @@ def test_fastai_csv_logger_adds_up_the_times_of_its_epochs(written):
     assert str(log).endswith("log: fastai CSVLogger, 2 epochs, train_loss, valid_loss, accuracy")
     assert curve(log, "valid_loss", "seconds") == {10: 3, 3615: 2}
     assert curve(log, "valid_loss", "epoch") == {1: 3, 2: 2}
+    later = only(written("epoch,train_loss,valid_loss,time\n2,2,3,00:10\n"))
+    assert curve(later, "train_loss", "epoch") == {3: 2}
+    again = only(written("epoch,train_loss,time\n0,2,00:10\nepoch,train_loss,time\n0,3,00:05\n"))
+    assert curve(again, "train_loss", "seconds") == {5: 3}
 
 
 def test_tensorboards_csv_download_is_named_in_its_files_name(written):
@@ -256,10 +273,18 @@ def test_mlflows_table_has_a_metric_a_row(written):
     assert curve(second, "loss", "step") == {0: 9}
 
 
+def test_a_metric_of_mlflows_table_that_begins_again_leaves_the_others(written):
+    rows = ["a,loss,2,0,0", "a,loss,1,1,1", "a,acc,0.5,0,0", "a,acc,0.75,1,1", "a,acc,0.25,0,2"]
+    log = only(written("\n".join(["run_id,key,value,step,timestamp", *rows]) + "\n"))
+    assert (curve(log, "loss", "step"), curve(log, "acc", "step")) == ({0: 2, 1: 1}, {0: 0.25})
+
+
 def test_mlflows_metric_file_is_named_as_its_metric(written):
     log = only(written("1700000000000 2.0 0\n1700000002000 1.0 1\n17000000", "loss"))
     assert str(log).endswith("loss: MLflow, 1 steps, loss")
     assert curve(log, "loss", "step") == {0: 2, 1: 1}
+    assert curve(log, "loss", "seconds") == {0: 2, 2: 1}
+    assert "seconds are counted from the first value" in log.notes
     assert "loss: line 3, the last, is not whole and was left out" in log.notes
     with pytest.raises(tn.FileFormatError, match=r"line 2 is 'a b', not a time, a value and a step"):
         read(written("1700000000000 2.0 0\na b\n"))
@@ -269,7 +294,9 @@ VALUES = [{"timestamp": f"2026-01-01T00:00:0{k}+00:00", "step": 10 * k, "value":
 
 
 @pytest.mark.parametrize(
-    "content", [{"metric": "train/loss", "values": VALUES}, {"metrics": {"train/loss": VALUES}}], ids=["metric", "run"]
+    "content",
+    [{"metric": "train/loss", "values": VALUES}, {"metrics": {"train/loss": VALUES, "epoch": VALUES}}],
+    ids=["metric", "run"],
 )
 def test_trackios_metrics(written, content):
     log = only(written({"project": "p", "run": "plain", **content}))
@@ -317,6 +344,12 @@ def test_rows_of_several_runs_are_told_apart(written):
     first, second = read(written("run,seed,step,loss\na,1,1,2\na,1,2,1\nb,2,1,4\n"))
     assert (first.name[-11:], second.seed) == (": a, seed 1", 2)
     assert curve(first, "loss", "step") == {1: 2, 2: 1}
+
+
+def test_a_table_of_very_many_runs_is_refused(written, monkeypatch):
+    monkeypatch.setattr("tinynet.convergence.formats.rows.RUN_LIMIT", 2)
+    with pytest.raises(tn.FileFormatError, match="more than 2 runs"):
+        read(written("run,step,loss\na,1,1\nb,1,1\nc,1,1\n"))
 
 
 def test_another_table_gets_its_columns_and_the_line_to_type(written):

@@ -68,7 +68,9 @@ def test_metrics_that_come_one_after_the_other_restart_each_on_its_own():
     for metric in ("loss", "acc"):
         for step in (1, 2):
             made.add({"step": step}, {metric: 0.5}, "")
-    assert steps(made.log("a", "p")) == [1, 2]
+    made.add({"step": 1}, {"acc": 0.75}, "")
+    log = made.log("a", "p")
+    assert (steps(log), steps(log, "acc")) == ([1, 2], [1])
 
 
 def test_a_value_at_the_same_place_replaces_the_one_before():
@@ -135,7 +137,8 @@ def test_an_x_that_does_not_rise_is_left_out_if_another_does():
 
 
 @pytest.mark.parametrize(
-    ("values", "shares"), [([50, 93], [0.5, 0.93]), ([0.5, 1], [0.5, 1]), ([0.5, 120], [0.5, 120]), ([-3, 9], [-3, 9])]
+    ("values", "shares"),
+    [([50, 93], [0.5, 0.93]), ([0.5, 1.5], [0.5, 1.5]), ([0.5, 120], [0.5, 120]), ([-3, 9], [-3, 9])],
 )
 def test_an_accuracy_in_percent_becomes_a_share(values, shares):
     log = gathered([1, 2], [{"val_acc": value} for value in values]).log("a", "p")

@@ -151,14 +151,31 @@ def test_a_run_that_went_on_in_a_second_file_takes_its_later_values(events):
     folder, callback = events
     run = SimpleNamespace(net=callback._run.net, history=tn.History(), step=300)
     callback._start(run)
-    event = callback._event(step=301)
+    event = callback._event(step=401)
     event.summary.value.add(tag="loss/train", simple_value=7)
     callback._append(event)
     assert len(list(folder.iterdir())) == 2
     [log] = read(folder)
-    assert log.curves["loss/train"].x["step"].tolist() == list(range(1, 302))
+    assert log.curves["loss/train"].x["step"].tolist() == [*range(1, 301), 401], (
+        "as TensorBoard, which forgets from 301"
+    )
     assert log.curves["loss/train"].values[-1] == 7
     assert log.notes == ("begun again once: the later values replace 300 earlier ones",)
+
+
+def test_a_second_file_that_does_not_say_where_it_goes_on_takes_the_place_of_what_it_overlaps(tmp_path):
+    """As of PyTorch's SummaryWriter; its step was not measured before."""
+    pytest.importorskip("tensorboard")
+    callback = tn.TensorBoard(tmp_path / "run")
+    for number, steps in enumerate([(10, 20, 30), (25, 35)]):
+        callback._file = callback.folder / f"events.{number}"
+        callback._append(callback._event(file_version="brain.Event:2"))
+        for step in steps:
+            event = callback._event(step=step)
+            event.summary.value.add(tag="loss", simple_value=step)
+            callback._append(event)
+    [log] = read(tmp_path)
+    assert log.curves["loss"].values.tolist() == [10, 20, 25, 35]
 
 
 def test_an_event_file_that_is_being_written_is_read_up_to_there(events):
