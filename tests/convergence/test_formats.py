@@ -206,6 +206,9 @@ def test_ones_own_steps_beside_epochs_are_not_taken_for_lightnings(written):
         assert curve(log, "loss", "step") == {100: 4, 200: 3}
     sparse = only(written("step,epoch,val_loss,loss\n100,1,,4\n100,1,5,\n"))
     assert curve(sparse, "val_loss", "step") == {100: 5}
+    for epoch in (0, 1):
+        own = only(written(f"epoch,step,train_loss,val_loss\n{epoch},50,4,\n{epoch},100,3,5\n"))
+        assert (own.program, curve(own, "train_loss", "step")) == ("CSV", {50: 4, 100: 3})
 
 
 def test_hugging_face_trainer(written):

@@ -129,14 +129,19 @@ def _keras(columns: list[str], look: list[Row], table: Table) -> Recipe | None:
 
 
 def _lightning(columns: list[str], look: list[Row], table: Table) -> Recipe | None:
-    """Lightning sorts its columns, or has epoch and step side by side after the first metrics; its rows are sparse."""
+    """Lightning sorts its columns, or has epoch and step side by side after the first metrics; its rows are sparse.
+
+    It counts epochs from 0, and steps so that the 50th is 49: a table of 50, 100, ... is somebody's own.
+    """
     if not {"epoch", "step"} < set(columns) or table.kind != "CSV":
         return None
     place = columns.index("epoch")
     ordered = columns == sorted(columns) or (place > 0 and columns[place : place + 2] == ["epoch", "step"])
     sparse = any(None in row.cells.values() for row in look)
-    steps = [step for row in look if isinstance(step := row.cells.get("step"), float)]
-    if not ordered or not (sparse or (steps and steps[0] % 10 == 9)):
+    epochs, steps = ([x for row in look if isinstance(x := row.cells.get(n), float)] for n in ("epoch", "step"))
+    if not ordered or not steps or not epochs or min(epochs) != 0 or not (sparse or steps[0] % 10 == 9):
+        return None
+    if max(steps) > 0 and all(step % 10 == 0 for step in steps):
         return None
     return Recipe("Lightning CSVLogger", {"step": "step", "epoch": "epoch"}, first=1, epochs="under way")
 

@@ -40,5 +40,5 @@ def read(paths: Sequence[Path], name: str, folder: Path) -> Log:
                     text = brief(" ".join(parts))
                     raise FileFormatError(f"{path}: line {number} is {text!r}, not a time, a value and a step")
                 time, value, step = (one for one in numbers if isinstance(one, float))
-                gathering.add({"step": step, "seconds": time / 1000}, {metric: value}, f"{metric}, line {number}")
+                gathering.add({"step": step, "seconds": time}, {metric: value}, f"{metric}, line {number}")
     return gathering.log(name, "MLflow", notes=notes)
