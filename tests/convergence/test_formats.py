@@ -147,7 +147,7 @@ def test_keras_csv_logger_started_again(written):
     for between in ("", "epoch,loss\n"):
         log = only(written(f"epoch,loss\n0,5\n1,4\n2,3\n{between}1,2\n2,1\n"))
         assert curve(log, "loss", "epoch") == {1: 5, 2: 2, 3: 1}
-        assert log.notes[0] == "begun again once: the later values replace 2 earlier ones"
+        assert log.notes[0] == "begun again once: later values take the place of 2 earlier"
 
 
 def test_a_table_with_epochs_from_1_is_not_taken_for_keras(written):
@@ -341,6 +341,11 @@ def test_rows_of_training_and_validation_data_are_told_apart(written):
     log = only(written("epoch,phase,loss\n1,train,2\n1,val,3\n2,train,1\n2,val,2\n"))
     assert curve(log, "train_loss", "epoch") == {1: 2, 2: 1}
     assert curve(log, "val_loss", "epoch") == {1: 3, 2: 2}
+
+
+def test_a_column_that_is_no_longer_numbers_is_left_out_of_both_kinds_of_data(written):
+    log = only(written("epoch,phase,loss,acc\n1,train,2,0.5\n1,val,3,0.5\n2,train,oops,0.75\n"))
+    assert list(log.curves) == ["train_acc", "val_acc"]
 
 
 def test_rows_of_several_runs_are_told_apart(written):

@@ -35,7 +35,7 @@ def test_of_a_long_curve_every_second_or_fourth_value_is_kept_and_the_first_and_
 
 def test_that_values_were_dropped_is_said(monkeypatch):
     monkeypatch.setattr(gathering, "MOST", 10)
-    monkeypatch.setattr(gathering, "LEAST", 10)
+    monkeypatch.setattr(gathering, "LEAST", 5)
     log = gathered(range(1, 34), np.linspace(1, 0, 33)).log("a", "p")
     assert len(log.curves["loss"]) <= 11
     assert (steps(log)[0], steps(log)[-1]) == (1, 33)
@@ -49,6 +49,9 @@ def test_the_more_curves_the_fewer_values_are_kept_of_each(monkeypatch):
     for k in range(50):
         made.add({"step": k}, {f"m{n}": k for n in range(10)}, "")
     assert sum(len(points.values) for points in made.metrics.values()) <= 100
+    monkeypatch.setattr(gathering, "CURVE_LIMIT", 10)
+    with pytest.raises(tn.FileFormatError, match="a: more than 10 curves"):
+        made.add({"step": 50}, {"another": 1}, 51)
 
 
 def test_after_a_restart_the_later_values_are_taken_for_all_metrics():
@@ -60,7 +63,7 @@ def test_after_a_restart_the_later_values_are_taken_for_all_metrics():
     log = made.log("a", "p")
     assert log.curves["loss"].values.tolist() == [1, 2, 30]
     assert log.curves["val_loss"].values.tolist() == [1, 2, 3], "what was measured after the restart is gone"
-    assert log.notes == ("begun again once: the later values replace 3 earlier ones",)
+    assert log.notes == ("begun again once: later values take the place of 3 earlier",)
 
 
 def test_metrics_that_come_one_after_the_other_restart_each_on_its_own():
@@ -76,7 +79,7 @@ def test_metrics_that_come_one_after_the_other_restart_each_on_its_own():
 def test_a_value_at_the_same_place_replaces_the_one_before():
     log = gathered([1, 2, 2, 3], [4, 3, 2, 1]).log("a", "p")
     assert log.curves["loss"].values.tolist() == [4, 2, 1]
-    assert log.notes == ("1 values have the same step as the value before, which they replace",)
+    assert log.notes == ("1 value has the step of the value before, and replaces it",)
 
 
 @pytest.mark.parametrize(("x", "line"), [([3, 2, 1], 3), ([1, 3, 2], 4), ([1, 2, 3, 2, 1], 6)])
@@ -95,7 +98,7 @@ def test_x_that_is_no_number_is_named_and_a_row_without_x_is_counted():
         gathered([1, np.nan], [2, 1])
     made = gathered([1], [2])
     made.add({}, {"loss": 5}, "line 3")
-    assert made.log("a", "p").notes == ("1 rows without step were left out",)
+    assert made.log("a", "p").notes == ("left out: 1 row without step",)
 
 
 def test_epochs_from_0_are_counted_as_completed():
@@ -106,6 +109,16 @@ def test_epochs_from_0_are_counted_as_completed():
         assert gathered(x, [2, 1], units=("epoch",)).log("a", "p").curves["loss"].x["epoch"].tolist() == x
     resumed = gathered([5, 6], [2, 1], units=("epoch",)).log("a", "p", epochs="indices")
     assert resumed.curves["loss"].x["epoch"].tolist() == [6, 7]
+
+
+@pytest.mark.parametrize(
+    ("x", "epochs"),
+    [([(0, 0), (100, 1)], [0, 1]), ([(100, 0), (200, 1)], [1, 2]), ([(0, 0), (1, 1)], [1, 2])],
+    ids=["before the first update", "after a pass", "entries of a log"],
+)
+def test_epoch_0_is_none_completed_at_step_0_if_steps_are_updates(x, epochs):
+    log = gathered(x, [2, 1], units=("step", "epoch")).log("a", "p")
+    assert log.curves["loss"].x["epoch"].tolist() == epochs
 
 
 def test_passes_under_way_give_epochs_if_the_updates_of_a_pass_are_known():

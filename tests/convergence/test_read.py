@@ -160,7 +160,7 @@ def test_a_run_that_went_on_in_a_second_file_takes_its_later_values(events):
         "as TensorBoard, which forgets from 301"
     )
     assert log.curves["loss/train"].values[-1] == 7
-    assert log.notes == ("begun again once: the later values replace 300 earlier ones",)
+    assert log.notes == ("begun again once: later values take the place of 300 earlier",)
 
 
 def test_a_second_file_that_does_not_say_where_it_goes_on_takes_the_place_of_what_it_overlaps(tmp_path):

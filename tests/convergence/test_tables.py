@@ -5,12 +5,10 @@ import math
 import pytest
 
 import tinynet as tn
+from tinynet.convergence.lines import LINE_LIMIT, Lines, encoding
 from tinynet.convergence.tables import (
     COLUMN_LIMIT,
-    LINE_LIMIT,
-    Lines,
     cell,
-    encoding,
     flat,
     from_lists,
     from_records,

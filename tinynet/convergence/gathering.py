@@ -6,20 +6,22 @@ import math
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from tinynet.convergence.logs import Curve, Log, Unit
 from tinynet.convergence.metrics import meaning
+from tinynet.convergence.places import epochs_completed, parts_of_passes, seconds_from_first
 from tinynet.errors import FileFormatError, InputError
 from tinynet.typing import Array
 
 Epochs = Literal["completed", "indices", "under way"]
 MOST = 100_000  # points kept of a curve
-MOST_TOGETHER = 10_000_000  # of all curves of a run: some 300 MB
-LEAST = 1_000  # kept of each, however many curves there are
-WALL_TIME = 1e8  # seconds since 1970 are more than this, and a training's are less: it would take three years
+MOST_TOGETHER = 10_000_000  # of all curves of a file: some 300 MB
+LEAST = 100  # kept of each, however many curves there are
+CURVE_LIMIT = 100_000  # of a file
 
 
 class Points:
@@ -87,6 +89,21 @@ class Points:
         return dropped
 
 
+@dataclass
+class Room:
+    """How many points are kept of a curve: the fewer, the more curves a file has."""
+
+    curves: int = 0
+    most: int = MOST
+
+    def take(self, where: str) -> None:
+        """Make room for one more curve; raise FileFormatError if there are too many."""
+        self.curves += 1
+        self.most = max(LEAST, min(MOST, MOST_TOGETHER // self.curves))
+        if self.curves > CURVE_LIMIT:
+            raise FileFormatError(f"{where}: more than {CURVE_LIMIT:,} curves")
+
+
 class Gathering:
     """The measurements of one run, as they come.
 
@@ -101,15 +118,23 @@ class Gathering:
     together : bool
         Whether all metrics are measured in one course, so that a program's restart is one for all of them. Else each
         metric has its own.
+    room : Room, optional
+        Shared by the runs of a file.
     """
 
     def __init__(
-        self, where: str, units: Iterable[Unit], names: Mapping[Unit, str] | None = None, *, together: bool = True
+        self,
+        where: str,
+        units: Iterable[Unit],
+        names: Mapping[Unit, str] | None = None,
+        *,
+        together: bool = True,
+        room: Room | None = None,
     ) -> None:
         self.where, self.units, self.together = where, tuple(units), together
         self.names = dict(names or {})
         self.metrics: dict[str, Points] = {}
-        self.most = MOST
+        self.room = room or Room()
         self.replaced, self.restarts, self.repeated, self.without = 0, 0, 0, 0
         self._back: float | None = None  # where the last restart began, until a measurement after it
         self._furthest = -math.inf
@@ -158,12 +183,12 @@ class Gathering:
             points = metrics.get(metric)
             if points is None:
                 points = metrics[metric] = Points(self.units)
-                self.most = max(LEAST, min(MOST, MOST_TOGETHER // len(metrics)))
+                self.room.take(self.where)
             if not further and points.values and points.last(order) == x:
                 points.replace(value, at)
                 self.repeated += 1
             else:
-                points.put(value, at, self.most)
+                points.put(value, at, self.room.most)
         self._last = at
 
     def _at(self, line: int | str) -> str:
@@ -235,11 +260,15 @@ class Gathering:
         order = self.names.get(self.units[0], self.units[0])
         if self.restarts:
             count = f"{self.restarts} times" if self.restarts > 1 else "once"
-            notes.append(f"begun again {count}: the later values replace {self.replaced:,} earlier ones")
+            notes.append(f"begun again {count}: later values take the place of {self.replaced:,} earlier")
         if self.repeated:
-            notes.append(f"{self.repeated:,} values have the same {order} as the value before, which they replace")
+            many = f"{self.repeated:,} values have" if self.repeated > 1 else "1 value has"
+            notes.append(
+                f"{many} the {order} of the value before, and {'replace' if self.repeated > 1 else 'replaces'} it"
+            )
         if self.without:
-            notes.append(f"{self.without:,} rows without {order} were left out")
+            rows = f"{self.without:,} rows" if self.without > 1 else "1 row"
+            notes.append(f"left out: {rows} without {order}")
         for points in self.metrics.values():
             points.settle()
         metrics = {metric: points for metric, points in self.metrics.items() if points.values}
@@ -252,9 +281,9 @@ class Gathering:
             notes.append(f"long: of the longest curve every {every}{ending} value was kept, and the last one")
         x = {metric: {u: np.array(points.x[u]) for u in self.units} for metric, points in metrics.items()}
         if "epoch" in self.units:
-            notes += _parts_of_passes(x) if epochs == "under way" else _epochs_completed(x, epochs == "indices")
+            notes += parts_of_passes(x) if epochs == "under way" else epochs_completed(x, epochs == "indices")
         if "seconds" in self.units:
-            notes += _seconds_from_first(x)
+            notes += seconds_from_first(x)
         curves: dict[str, Curve] = {}
         for metric, points in metrics.items():
             values = np.array(points.values)
@@ -270,53 +299,6 @@ class Gathering:
                 raise FileFormatError(f"{self.where}: {', '.join(curves)}: nan only, nothing to draw")
             notes.append("nan from the first value on")
         return Log(name, program, curves, arm, seed, diverged, tuple(notes))
-
-
-def _epochs_completed(x: Mapping[str, dict[Unit, Array]], indices: bool) -> list[str]:
-    """Count epochs that were completed, if they are counted from 0; return a note if so."""
-    epochs = np.concatenate([at["epoch"] for at in x.values()])
-    epochs = epochs[np.isfinite(epochs)]
-    if not len(epochs) or not (indices or (epochs.min() == 0 and (epochs == np.round(epochs)).all())):
-        return []
-    for at in x.values():
-        at["epoch"] = at["epoch"] + 1
-    return ["epochs from 0 became epochs completed"]
-
-
-def _parts_of_passes(x: Mapping[str, dict[Unit, Array]]) -> list[str]:
-    """Make epochs completed of the passes under way, if it can be told how many updates a pass has; return a note.
-
-    A number of updates is right if all measurements fit to it, and there are two passes or more. It is looked for
-    among those measurements that may be a pass's last. Where there is none, only what Lightning measured over a whole
-    pass, and named so, has its epoch.
-    """
-    steps, passes = (np.concatenate([at[unit] for at in x.values()]) for unit in ("step", "epoch"))
-    known = np.isfinite(passes)
-    steps, passes = steps[known], passes[known]
-    ends = [at for metric, at in x.items() if not metric.endswith("_step")]
-    each = np.concatenate([at["step"] / (at["epoch"] + 1) for at in ends] or [steps])
-    candidates, counts = np.unique(each[np.isfinite(each) & (each == np.round(each))], return_counts=True)
-    for updates in candidates[np.argsort(-counts, kind="stable")][:100]:
-        if len(np.unique(passes)) > 1 and (np.floor((steps - 1) / updates) == passes).all():
-            for at in x.values():
-                at["epoch"] = at["step"] / updates
-            return [f"epochs completed are updates / {updates:g}"]
-    for metric, at in x.items():
-        if metric.endswith("_epoch"):
-            at["epoch"] = at["epoch"] + 1
-        else:
-            del at["epoch"]
-    return []
-
-
-def _seconds_from_first(x: Mapping[str, dict[Unit, Array]]) -> list[str]:
-    """Count seconds from the first measurement, if they are times of day; return a note if so."""
-    first = min((at["seconds"][0] for at in x.values() if np.isfinite(at["seconds"][0])), default=0.0)
-    if first < WALL_TIME:
-        return []
-    for at in x.values():
-        at["seconds"] = (at["seconds"] - first) / (1000 if first > 1000 * WALL_TIME else 1)
-    return ["seconds are counted from the first value"]
 
 
 def _as_share(values: Array) -> Array | None:

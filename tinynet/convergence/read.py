@@ -15,8 +15,9 @@ from typing import Any
 from tinynet import files
 from tinynet.convergence.formats import columns, documents, events, metric_files, own
 from tinynet.convergence.formats.columns import STANDARD_INPUT
+from tinynet.convergence.lines import HEAD, Lines, encoding
 from tinynet.convergence.logs import Log
-from tinynet.convergence.tables import HEAD, Lines, encoding, json_lines, separated
+from tinynet.convergence.tables import json_lines, separated
 from tinynet.errors import FileFormatError, InputError, unknown_name
 from tinynet.history import COLUMNS, History
 from tinynet.progress import bar

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from tinynet import files
 from tinynet.convergence.gathering import Gathering
+from tinynet.convergence.lines import LINE_LIMIT
 from tinynet.convergence.logs import Log
-from tinynet.convergence.tables import LINE_LIMIT, cell
+from tinynet.convergence.tables import cell
 from tinynet.errors import FileFormatError
 from tinynet.files import brief
 

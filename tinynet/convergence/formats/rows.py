@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import cached_property
 
 from tinynet.convergence.formats import own
-from tinynet.convergence.gathering import Epochs, Gathering
+from tinynet.convergence.gathering import Epochs, Gathering, Room
 from tinynet.convergence.logs import Log, Unit
 from tinynet.convergence.tables import Row, Table
 from tinynet.errors import FileFormatError, InputError
@@ -82,6 +82,7 @@ class Reader:
     runs: dict[tuple[object, ...], _Run] = field(default_factory=dict)
     texts: dict[str, str] = field(default_factory=dict)  # columns with something other than numbers, and what
     begun: bool = False
+    room: Room = field(default_factory=Room)
 
     def logs(self) -> list[Log]:
         """Read all rows; return a log for each run, in the order in which they begin."""
@@ -101,10 +102,10 @@ class Reader:
     def _metrics(self, column: str, run: _Run) -> list[str]:
         """Return the metrics of a run that come from a column."""
         metric = (self.recipe.metrics or {}).get(column, ("", column))[1]
-        ends = f"_{metric}" if self.recipe.split else metric
-        return [
-            name for name in run.gathering.metrics if name == metric or (self.recipe.split and name.endswith(ends))
-        ]
+        found = run.gathering.metrics
+        if self.recipe.split:
+            return [name for name in found if name == metric or name.endswith(f"_{metric}")]
+        return [metric] if metric in found else []
 
     def _add(self, row: Row) -> None:
         recipe, cells = self.recipe, row.cells
@@ -167,7 +168,7 @@ class Reader:
             if len(self.runs) >= RUN_LIMIT:
                 raise FileFormatError(f"{self.table.where}: more than {RUN_LIMIT:,} runs")
             names = {unit: f"column {name!r}" for unit, name in self.recipe.x.items()}
-            gathering = Gathering(self.table.where, self.recipe.x, names, together=not self.recipe.key)
+            gathering = Gathering(self.table.where, self.recipe.x, names, together=not self.recipe.key, room=self.room)
             self.runs[key] = _Run(gathering)
         return self.runs[key]
 
