@@ -222,6 +222,8 @@ def test_hugging_face_trainer(written):
     assert curve(log, "loss", "epoch") == {0.5: 2.5}
     assert curve(log, "eval_loss", "step") == {10: 2}
     assert log.notes == ("train_loss, of the whole run, was left out",)
+    before = [{"eval_loss": 3.0, "epoch": 0, "step": 0}, {"eval_loss": 2.0, "epoch": 1.0, "step": 1}]
+    assert curve(only(written({"log_history": before})), "eval_loss", "epoch") == {0: 3, 1: 2}
     with pytest.raises(tn.FileFormatError, match="its log_history has no step and epoch"):
         read(written({"log_history": []}))
 

@@ -56,14 +56,17 @@ def test_a_folder_is_all_its_logs_in_order_and_says_what_was_none(tmp_path):
     for name in ("b.csv", "a/z.csv", ".hidden/c.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(KERAS.replace("2", str(len(name))))
-    for k in range(5):
-        (tmp_path / f"notes{k}").write_text("step,loss\n2,1\n1,1\n")
+    (tmp_path / "a.svg").write_text("<svg>\n</svg>\n")
+    (tmp_path / "notes").write_text("To do, today\n")
+    for k in range(2):
+        (tmp_path / f"x{k}").write_text("step,loss\n2,1\n1,1\n")
     logs = read(tmp_path)
     assert [Path(log.name).name for log in logs] == ["z.csv", "b.csv"]
-    note = logs[0].notes[-1]
-    assert note.startswith("no logs, and left out: ")
-    assert note.count("column 'step' runs backward") == 3
-    assert note.endswith("; and 2 more files")
+    assert logs[0].notes[-1] == (
+        "no logs, and left out: x0: line 3: column 'step' runs backward, from 2 to 1; "
+        "x1: line 3: column 'step' runs backward, from 2 to 1; "
+        "a.svg: no log: a page or a picture, in HTML or SVG; and 1 more file"
+    )
 
 
 def test_a_folder_without_a_log_says_why(tmp_path):

@@ -17,7 +17,7 @@ from tinynet.convergence.places import epochs_completed, parts_of_passes, second
 from tinynet.errors import FileFormatError, InputError
 from tinynet.typing import Array
 
-Epochs = Literal["completed", "indices", "under way"]
+Epochs = Literal["completed", "unknown", "indices", "under way"]
 MOST = 100_000  # points kept of a curve
 MOST_TOGETHER = 10_000_000  # of all curves of a file: some 300 MB
 LEAST = 100  # kept of each, however many curves there are
@@ -237,7 +237,7 @@ class Gathering:
         seed: int | None = None,
         diverged: bool = False,
         notes: Iterable[str] = (),
-        epochs: Epochs = "completed",
+        epochs: Epochs = "unknown",
     ) -> Log:
         """Return what was gathered.
 
@@ -247,9 +247,9 @@ class Gathering:
             The log's.
         diverged : bool
             Whether the file says so. It is also so if a loss is not finite at its end.
-        epochs : {"completed", "indices", "under way"}
-            What the file counts. Epochs completed are taken for indices if one of them is 0 and all are whole. With
-            those under way, which are indices too, "step" is there and tells how much of a pass is done.
+        epochs : {"completed", "unknown", "indices", "under way"}
+            What the file counts. Unknown ones are taken for indices if one of them is 0 and all are whole, unless it
+            is at step 0. With those under way, which are indices too, "step" tells how much of a pass is done.
 
         Raises
         ------
@@ -280,7 +280,7 @@ class Gathering:
             ending = "nd" if every == 2 else "th"
             notes.append(f"long: of the longest curve every {every}{ending} value was kept, and the last one")
         x = {metric: {u: np.array(points.x[u]) for u in self.units} for metric, points in metrics.items()}
-        if "epoch" in self.units:
+        if "epoch" in self.units and epochs != "completed":
             notes += parts_of_passes(x) if epochs == "under way" else epochs_completed(x, epochs == "indices")
         if "seconds" in self.units:
             notes += seconds_from_first(x)

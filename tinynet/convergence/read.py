@@ -123,6 +123,8 @@ def _text(path: Path, name: str, lines: Lines, start: str, x: str | None, y: str
         if start[0] == "{" and _is_line(start):
             return columns.logs(json_lines(lines), x, y)
         return [_narrowed(log, x, y, table=True) for log in documents.logs(_document(lines), name, x, y)]
+    if start.startswith("<"):
+        raise FileFormatError(f"{name}: no log: a page or a picture, in HTML or SVG")
     if metric_files.is_metric_file(start):
         return [_narrowed(metric_files.read([path], name, path.parent if name == str(path) else path), x, y)]
     table = separated(lines)
@@ -191,7 +193,9 @@ def _folder(folder: Path, x: str | None, y: str | None, progress: bool) -> list[
         raise FileFormatError(f"{folder}: no log in it{reason}")
     found = _once(events.joined(found))
     if skipped:
-        more = [f"and {len(skipped) - NAMED:,} more files"] if len(skipped) > NAMED else []
+        skipped.sort(key=lambda reason: ": no log" in reason)  # first what may be a damaged one
+        left = len(skipped) - NAMED
+        more = [f"and {left:,} more {'file' if left == 1 else 'files'}"] if left > 0 else []
         note = f"no logs, and left out: {'; '.join([*skipped[:NAMED], *more])}"
         found[0] = replace(found[0], notes=(*found[0].notes, note))
     return found

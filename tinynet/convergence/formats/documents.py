@@ -77,7 +77,7 @@ def _keras(table: Table) -> list[Log]:
 
     names = table.columns
     made = Table(table.where, table.kind, [*names, "epoch"], counted())
-    [log] = Reader(made, Recipe("Keras History", {"epoch": "epoch"})).logs()
+    [log] = Reader(made, Recipe("Keras History", {"epoch": "epoch"}, epochs="completed")).logs()
     short = [name for name, curve in log.curves.items() if curve.x["epoch"][-1] < length]
     if not short:
         return [log]
@@ -95,7 +95,8 @@ def _hugging_face(entries: list[Any], where: str, x: str | None, y: str | None) 
     at_end = "train_runtime" in table.columns
     notes = ("train_loss, of the whole run, was left out",) if at_end else ()
     leave = OF_THE_RUN if at_end else ()
-    recipe = Recipe("Hugging Face Trainer", {"step": "step", "epoch": "epoch"}, leave=leave, notes=notes)
+    places: dict[Unit, str] = {"step": "step", "epoch": "epoch"}
+    recipe = Recipe("Hugging Face Trainer", places, leave=leave, notes=notes, epochs="completed")
     return Reader(table, recipe).logs()
 
 

@@ -39,7 +39,7 @@ class Recipe:
         A column that says on which data the row was measured.
     first : int
         What is added to a step: 1 if the program counts updates from 0.
-    epochs : {"completed", "indices", "under way"}
+    epochs : {"completed", "unknown", "indices", "under way"}
         What the column "epoch" counts.
     durations : bool
         Whether the column of seconds has each row's own time, to be added up.
@@ -55,7 +55,7 @@ class Recipe:
     value: str = ""
     split: str = ""
     first: int = 0
-    epochs: Epochs = "completed"
+    epochs: Epochs = "unknown"
     durations: bool = False
     leave: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
