@@ -32,10 +32,14 @@ def changed_files(section: str) -> dict[str, list[str]]:
 PLAIN, OWN_KERNELS = SECTION.split("\n**7. Kernels of its own**")
 NEW, CHANGES = new_files(PLAIN), changed_files(PLAIN)
 FOUND_BY = [  # where tests try every kind of layer, or look at what lists them
-    *("layers", "io/test_network_file.py", "io/test_onnx.py", "io/test_pytorch.py", "machinery/test_recording.py"),
+    *("layers/test_contract.py", "layers/test_prelu.py", "kernels/test_prelu.py", "machinery/test_recording.py"),
+    *("io/test_network_file.py", "io/test_onnx.py", "io/test_pytorch.py"),
     *("test_architecture.py", "test_house.py", "test_import.py", "test_site.py"),
 ]
-THOSE = "PReLU or replayed_steps or every_bit or public or where_the_imports or circle or its_place or program_writes"
+THOSE = (
+    "PReLU or prelu or replayed_steps or every_bit or public or where_the_imports or circle or its_place "
+    "or program_writes"
+)
 
 
 def changed(text: str, change: list[str]) -> str:
@@ -81,30 +85,29 @@ def test_a_layer_touches_as_many_files_as_the_page_says_and_no_more_than_nine() 
 
 
 @pytest.mark.slow
-def test_the_pages_steps_are_enough_for_every_test_that_tries_all_layers(tmp_path: Path) -> None:
+def test_the_pages_steps_without_compiled_kernels_are_enough_for_the_contract(tmp_path: Path) -> None:
     copy(tmp_path, NEW, CHANGES)
-    process = run(tmp_path, "-k", THOSE, *(f"tests/{name}" for name in FOUND_BY))
+    process = run(tmp_path, "-k", "PReLU or prelu", "tests/layers/test_contract.py", "tests/layers/test_prelu.py")
     assert process.returncode == 0, process.stdout[-4000:] + process.stderr
     for test in (
         "test_contract.py::test_gradients_agree_with_central_differences[PReLU(start=0.3)]",
-        "test_onnx.py::test_every_layer_alone[PReLU(start=0.25)-float64]",
-        "test_site.py::test_what_the_reference_lists_is_there_and_documented[PReLU]",
         "test_prelu.py::test_alpha_is_the_slope_below_zero_and_learns_from_there",
     ):
         assert f"{test} PASSED" in process.stdout
 
 
 @pytest.mark.slow
-def test_with_kernels_of_its_own_the_layer_is_replayed_and_keeps_the_contract(tmp_path: Path) -> None:
+def test_all_of_the_pages_steps_are_enough_for_every_test_that_tries_all_layers(tmp_path: Path) -> None:
     copy(tmp_path, NEW | new_files(OWN_KERNELS), CHANGES)
     for name, change in changed_files(OWN_KERNELS).items():
         path = tmp_path / name
         path.write_text(changed(path.read_text(encoding="utf-8"), change), encoding="utf-8")
-    tests = ("kernels/test_prelu.py", "layers", "machinery/test_recording.py", "test_house.py")
-    process = run(tmp_path, "-k", f"{THOSE} or prelu", *(f"tests/{name}" for name in tests))
+    process = run(tmp_path, "-k", THOSE, *(f"tests/{name}" for name in FOUND_BY))
     assert process.returncode == 0, process.stdout[-4000:] + process.stderr
     for test in (
         "test_contract.py::test_gradients_agree_with_central_differences[PReLU(start=0.3)]",
+        "test_onnx.py::test_every_layer_alone[PReLU(start=0.25)-float64]",
+        "test_site.py::test_what_the_reference_lists_is_there_and_documented[PReLU]",
         "test_house.py::test_every_kernel_has_a_plain_twin_and_its_file_a_test_file[kernels.prelu]",
         "test_prelu.py::test_the_kernels_are_their_twins[float32-1e-06]",
         "test_prelu.py::test_alpha_is_the_slope_below_zero_and_learns_from_there",

@@ -1,6 +1,7 @@
 """The house: imports point down only, each library has one door, the core stays an afternoon's reading."""
 
 import ast
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -52,10 +53,12 @@ CORE = [  # what a student reads to follow one training step from end to end
 ]
 
 
+@functools.cache
 def modules() -> dict[str, Path]:
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): path for path in ROOT.rglob("*.py")}
 
 
+@functools.cache
 def imported(path: Path, *, types: bool = True) -> set[str]:
     """Return every name that a file imports, inside functions too, and unless told otherwise for types only."""
     names = set()
@@ -74,6 +77,7 @@ def imported(path: Path, *, types: bool = True) -> set[str]:
     return names
 
 
+@functools.cache
 def inside(name: str) -> str:
     """Return which of our files an imported name comes from."""
     known = modules()
@@ -91,6 +95,7 @@ def part(name: str) -> str:
     return name.split(".")[0]
 
 
+@functools.cache
 def below(name: str) -> set[str]:
     """Return the files of ours that a file imports when it runs; an import for types only is none."""
     ours = {i for i in imported(modules()[name], types=False) if part(i) == "tinynet" and i != "tinynet.__version__"}

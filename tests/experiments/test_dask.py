@@ -1,5 +1,6 @@
 """A sweep on a real Dask scheduler with two worker processes, all on this machine."""
 
+import contextlib
 import json
 import math
 import os
@@ -23,7 +24,7 @@ from tests.experiments.test_suite import toy  # noqa: F401 (a fixture)
 from tests.experiments.test_sweep import ROOT, Lab, trainings, until  # noqa: F401 (a fixture)
 from tests.timeless import timeless
 from tinynet import cli
-from tinynet.experiments import store
+from tinynet.experiments import executors, store
 from tinynet.experiments.executors import scheduler_executor
 from tinynet.experiments.runs import RunSettings
 from tinynet.experiments.sweep import run_sweep
@@ -45,8 +46,16 @@ def dask(*arguments: str | Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with started(tmp_path_factory.mktemp("cluster")) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def started(tmp_path: Path) -> Iterator[Cluster]:
+    """Start a scheduler and two workers, and kill them at the end."""
+    tmp_path.mkdir(exist_ok=True)
     file = tmp_path / "scheduler.json"
     programs = [dask("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", file)]
     try:
@@ -103,10 +112,16 @@ def test_a_run_that_raises_is_reported_and_the_others_go_on(cluster: Cluster, tm
     assert lab.begun() == [0, 1, 1, 2, 3], "once a sweep: the cluster neither repeats a failure nor remembers it"
 
 
-def test_a_worker_killed_in_mid_sweep_costs_only_what_was_under_way(cluster: Cluster, tmp_path: Path) -> None:
-    lab = Lab(tmp_path)
-    runs = lab.runs(30, seconds=0.1)
+def test_a_worker_and_then_the_scheduler_killed_in_mid_sweep_cost_only_what_was_under_way(tmp_path: Path) -> None:
+    with started(tmp_path / "cluster") as cluster:
+        _kill_a_worker(cluster, tmp_path / "first")
+        _kill_the_scheduler(cluster, tmp_path / "second")
 
+
+def _kill_a_worker(cluster: Cluster, folder: Path) -> None:
+    folder.mkdir()
+    lab = Lab(folder)
+    runs = lab.runs(30, seconds=0.1)
     killer = kill_when_under_way(lab, cluster.workers[0])
     with scheduler_executor(cluster.address) as executor:
         done = run_sweep(runs, store=lab.store, executor=executor)
@@ -118,10 +133,9 @@ def test_a_worker_killed_in_mid_sweep_costs_only_what_was_under_way(cluster: Clu
     assert len(workers) == 2, "both had a share"
 
 
-def test_a_scheduler_killed_in_mid_sweep_is_one_error_and_what_is_finished_is_kept(
-    cluster: Cluster, tmp_path: Path
-) -> None:
-    lab = Lab(tmp_path)
+def _kill_the_scheduler(cluster: Cluster, folder: Path) -> None:
+    folder.mkdir()
+    lab = Lab(folder)
     runs = lab.runs(30, seconds=0.1)
     killer = kill_when_under_way(lab, cluster.scheduler)
     with (
@@ -157,12 +171,14 @@ def refused(address: str) -> str:
 
 
 @pytest.mark.parametrize("listens", [False, True])
-def test_no_scheduler_at_an_address_is_said_within_ten_seconds(listens: bool) -> None:
+def test_no_scheduler_at_an_address_is_said_in_time(listens: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert executors.CONNECT_SECONDS == 5
+    monkeypatch.setattr(executors, "CONNECT_SECONDS", 1)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         if listens:
             other.listen()
-        assert "within 5 s" in refused(f"tcp://127.0.0.1:{other.getsockname()[1]}")
+        assert "within 1 s" in refused(f"tcp://127.0.0.1:{other.getsockname()[1]}")
 
 
 @pytest.mark.parametrize("address", ["no such address", "tcp://127.0.0.1:port", "carrier://pigeon:1"])

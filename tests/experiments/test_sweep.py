@@ -21,7 +21,6 @@ import tinynet as tn
 from tests.timeless import timeless
 from tinynet import files
 from tinynet.experiments import sweep
-from tinynet.experiments.executors import WorkerProcesses
 from tinynet.experiments.runs import RunSettings
 from tinynet.experiments.sweep import run_sweep
 
@@ -103,9 +102,6 @@ def test_numbers_are_the_same_in_worker_processes(trainings: list[RunSettings], 
     here = run_sweep(trainings, store=tmp_path / "here")
     there = run_sweep(trainings, store=tmp_path / "there", jobs=2)
     assert timeless(here.results) == timeless(there.results)
-    with WorkerProcesses(2) as pool:
-        pooled = run_sweep(trainings, store=tmp_path / "pool", executor=pool)
-        assert timeless(pooled.results) == timeless(here.results)
 
 
 def test_what_is_read_back_is_what_was_given(trainings: list[RunSettings], tmp_path: Path) -> None:

@@ -221,27 +221,38 @@ def test_a_kernel_that_raises_says_so():
 # -- Numba's private parts ------------------------------------------------------------------------------------------
 
 RUN = """
-import builtins, json, sys, warnings
+import builtins, json, os, sys, warnings
+import numba, numpy  # once for all; tinynet is imported in each child
 
 def hide(module, *names):  # from tinynet, not from Numba itself
     def guarded(name, variables=None, *arguments, real=builtins.__import__):
         asked = (arguments[1:2] or ((),))[0] or ()
         hidden = name == module and (not names or set(names) & set(asked))
         if hidden and variables and variables.get("__name__", "").startswith("tinynet"):
-            raise ImportError(f"no {{module}} with {{asked}}")
+            raise ImportError(f"no {module} with {asked}")
         return real(name, variables, *arguments)
     builtins.__import__ = guarded
 
 def ours(depth=2):  # whether the door asks
     return sys._getframe(depth).f_globals["__name__"] == "tinynet.machinery.native"
 
-from tests.small_training import digest
-{change}
-with warnings.catch_warnings(record=True) as caught:
-    warnings.simplefilter("always")
-    hashes = [digest(seed, dtype, networks=["narrow"]) for seed, dtype in ((0, "float32"), (1, "float64"))]
-from tinynet.machinery import replay
-print(json.dumps([hashes, [[w.category.__name__, str(w.message)] for w in caught], len(replay._trust.tried)]))
+def outcome(change, dtypes):
+    exec(change, globals())
+    from tests.small_training import digest
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        hashes = [digest(0, dtype, networks=["narrow"]) for dtype in dtypes]
+    from tinynet.machinery import replay
+    return hashes, [[w.category.__name__, str(w.message)] for w in caught], len(replay._trust.tried)
+
+for change, dtypes in json.load(sys.stdin):
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.write(writer, json.dumps(outcome(change, dtypes)).encode())
+        os._exit(0)
+    os.close(writer)
+    print(os.fdopen(reader).read() or "null", flush=True)
+    os.wait()
 """
 CALL_CONV = "from numba.core.registry import cpu_target; convention = cpu_target.target_context.call_conv\n"
 PRIVATE = {  # what becomes of a part -> how
@@ -287,54 +298,53 @@ PRIVATE = {  # what becomes of a part -> how
 }
 
 
-def trained(change, **variables):
-    """Train two small networks in a new process; return hashes, warnings, and how many kernels were tried."""
+def trained(*changes, dtypes=("float32",)):
+    """Train a small network after each change, in a process of its own; return hashes, warnings, and kernels tried."""
     run = subprocess.run(
-        [sys.executable, "-c", RUN.format(change=change)],
+        [sys.executable, "-c", RUN],
+        input=json.dumps([(change, dtypes) for change in changes]),
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | variables,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    return json.loads(run.stdout)
+    assert run.stderr == ""
+    return [json.loads(line) for line in run.stdout.splitlines()]
 
 
-@pytest.fixture(scope="module")
-def by_plain_calls():
-    return trained("from tinynet.machinery import replay; replay._trust.doubt['error'] = ValueError()")[0]
+BY_PLAIN_CALLS = "from tinynet.machinery import replay; replay._trust.doubt['error'] = ValueError()"
 
 
 @pytest.mark.slow
-def test_steps_are_replayed_without_a_warning(by_plain_calls):
-    hashes, caught, tried = trained("")
-    assert hashes == by_plain_calls
+def test_steps_are_replayed_without_a_warning():
+    (expected, _, none), (hashes, caught, tried) = trained(BY_PLAIN_CALLS, "", dtypes=("float32", "float64"))
+    assert hashes == expected
     assert caught == []
-    assert tried > 20
+    assert tried > 20 > none
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", PRIVATE)
-def test_without_one_of_numbas_private_parts_all_calls_are_plain_and_one_warning_says_so(part, by_plain_calls):
-    hashes, caught, _ = trained(PRIVATE[part])
-    assert hashes == by_plain_calls
-    ((category, message),) = caught
-    assert category == "RuntimeWarning"
-    assert f"Numba {numba.__version__} is not one that tinynet can replay steps with" in message
+def test_without_any_one_of_numbas_private_parts_all_calls_are_plain_and_one_warning_says_so():
+    (expected, *_), *outcomes = trained(BY_PLAIN_CALLS, *PRIVATE.values())
+    assert len(outcomes) == len(PRIVATE) == 12
+    for part, (hashes, caught, _) in zip(PRIVATE, outcomes, strict=True):
+        assert hashes == expected, part
+        ((category, message),) = caught
+        assert category == "RuntimeWarning", part
+        assert f"Numba {numba.__version__} is not one that tinynet can replay steps with" in message, part
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "change",
-    [
+def test_without_the_parts_of_numbas_cache_kernels_are_compiled_in_each_process():
+    changes = [
         "hide('numba.core.caching')",
         "import numba.core.caching as c; c.FunctionCache._load_overload = c.FunctionCache._save_overload = None",
-    ],
-)
-def test_without_the_parts_of_numbas_cache_kernels_are_compiled_in_each_process(change, by_plain_calls):
-    assert trained(change)[:2] == [by_plain_calls, []]
+    ]
+    (expected, *_), *outcomes = trained(BY_PLAIN_CALLS, *changes)
+    assert [found[:2] for found in outcomes] == [[expected, []]] * 2
 
 
 def test_what_is_compared_is_of_one_moment_while_another_thread_writes(monkeypatch):

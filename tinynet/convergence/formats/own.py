@@ -10,7 +10,7 @@ import numpy as np
 
 from tinynet.convergence.gathering import Gathering
 from tinynet.convergence.logs import Log, Unit
-from tinynet.errors import FileFormatError
+from tinynet.errors import FileFormatError, InputError
 from tinynet.history import COLUMNS, History
 
 UNITS: dict[str, Unit] = {"steps": "step", "epochs": "epoch", "examples": "examples", "seconds": "seconds"}
@@ -23,6 +23,8 @@ def from_history(
     history: History, where: str, *, name: str | None = None, program: str = "tinynet", **about: Any
 ) -> Log:
     """Return a history as a log; ``about`` is its arm and seed. A run without a validation set has no such curves."""
+    if not history.steps:
+        raise InputError(f"{where}: has no record yet, as when a training is stopped early; there is nothing to draw")
     columns: dict[str, list[float]] = {n: c for n, c in vars(history).items() if isinstance(c, list) and c}
     columns = {n: c for n, c in columns.items() if n != "seconds" or np.isfinite(c).all()}  # some may not be known
     places = {UNITS[column]: values for column, values in columns.items() if column in UNITS}
