@@ -1,5 +1,6 @@
 import importlib
 import io
+import json
 import struct
 import sys
 from pathlib import Path
@@ -96,6 +97,19 @@ def test_equal_runs_of_two_arms_or_seeds_are_two(tmp_path):
     rows = [f"{arm},{seed},1,2,2,0.5,0.1,0" for arm in ("a", "b") for seed in (0, 1)]
     (tmp_path / "curves.csv").write_text("\n".join([header, *rows]) + "\n")
     assert len(read(tmp_path)) == 4
+
+
+def test_checkpoints_of_a_hugging_face_run_are_not_more_runs(tmp_path):
+    """Each has the log up to there; another run's is another."""
+    for folder, losses in {"a": [3, 2, 1], "a/checkpoint-1": [3], "a/checkpoint-3": [3, 2, 1], "b": [4, 2]}.items():
+        entries = [{"loss": loss, "epoch": k + 1.0, "step": k + 1} for k, loss in enumerate(losses)]
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "trainer_state.json").write_text(json.dumps({"log_history": entries}))
+    first, second = read(tmp_path)
+    assert first.name == str(tmp_path / "a" / "trainer_state.json")
+    assert first.curves["loss"].values.tolist() == [3, 2, 1]
+    assert first.notes[-1].startswith("left out, with its beginning: ")
+    assert second.curves["loss"].values.tolist() == [4, 2]
 
 
 def test_mlflows_folder_is_a_log_a_run(tmp_path):

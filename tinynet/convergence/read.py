@@ -191,7 +191,7 @@ def _folder(folder: Path, x: str | None, y: str | None, progress: bool) -> list[
     if not found:
         reason = f": {skipped[0]}" if skipped else ""
         raise FileFormatError(f"{folder}: no log in it{reason}")
-    found = _once(events.joined(found))
+    found = _once(documents.last_states(events.joined(found)))
     if skipped:
         skipped.sort(key=lambda reason: ": no log" in reason)  # first what may be a damaged one
         left = len(skipped) - NAMED

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import numpy as np
 
 from tinynet.convergence.formats import columns, own
 from tinynet.convergence.formats.columns import PLACES
@@ -14,6 +16,7 @@ from tinynet.convergence.tables import Table, from_lists, from_records
 from tinynet.errors import FileFormatError
 from tinynet.files import brief, parsed_json
 
+HUGGING_FACE = "Hugging Face Trainer"
 OF_THE_RUN = (  # Hugging Face's last entry: means and sums over the run
     "total_flos",
     "train_loss",
@@ -96,8 +99,42 @@ def _hugging_face(entries: list[Any], where: str, x: str | None, y: str | None) 
     notes = ("train_loss, of the whole run, was left out",) if at_end else ()
     leave = OF_THE_RUN if at_end else ()
     places: dict[Unit, str] = {"step": "step", "epoch": "epoch"}
-    recipe = Recipe("Hugging Face Trainer", places, leave=leave, notes=notes, epochs="completed")
+    recipe = Recipe(HUGGING_FACE, places, leave=leave, notes=notes, epochs="completed")
     return Reader(table, recipe).logs()
+
+
+def last_states(logs: Sequence[Log]) -> list[Log]:
+    """Return logs without those of a Hugging Face run's checkpoints, each of which has the log up to there.
+
+    Such a log is the beginning of another one, number for number.
+    """
+    ours = [k for k, log in enumerate(logs) if log.program == HUGGING_FACE]
+    ours.sort(key=lambda k: (-sum(map(len, logs[k].curves.values())), len(logs[k].name)))
+    last: dict[int, list[str]] = {}
+    for k in ours:
+        whole = next((n for n in last if _begins(logs[n], logs[k])), None)
+        if whole is None:
+            last[k] = []
+        else:
+            last[whole].append(logs[k].name)
+    out = []
+    for k, log in enumerate(logs):
+        if log.program != HUGGING_FACE or (k in last and not last[k]):
+            out.append(log)
+        elif k in last:
+            out.append(replace(log, notes=(*log.notes, f"left out, with its beginning: {brief(', '.join(last[k]))}")))
+    return out
+
+
+def _begins(whole: Log, part: Log) -> bool:
+    """Tell whether all values of a log are the first ones of another."""
+    for name, curve in part.curves.items():
+        other = whole.curves.get(name)
+        if other is None or not np.array_equal(other.values[: len(curve)], curve.values, equal_nan=True):
+            return False
+        if any(not np.array_equal(other.x[unit][: len(curve)], at) for unit, at in curve.x.items() if unit in other.x):
+            return False
+    return True
 
 
 def _trackio(content: Mapping[str, Any]) -> list[Any] | None:
