@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks import check, page, processes, tables
+from benchmarks import page, processes, spec, tables
 from benchmarks.measure import FULL, QUICK, Group, Pace, described, environment
 from benchmarks.parts import PARTS
 from benchmarks.peers import LIBRARIES, Peer, UnusableError, load
@@ -133,12 +133,12 @@ def checked(parts: Sequence[str], quick: bool) -> Sequence[Spec]:
     return PAPER if {"epoch", "inference", "growth"} & set(parts) else []
 
 
-def agree(peers: Mapping[str, type[Peer]], specs: Sequence[Spec]) -> list[check.Agreement]:
+def agree(peers: Mapping[str, type[Peer]], specs: Sequence[Spec]) -> list[spec.Agreement]:
     """Compare the peers with tinynet, and print how far each is from it."""
     if not specs or len(peers) == 1:
         return []
     print("\nIs it the same work? Largest difference from tinynet, relative", flush=True)
-    found = list(check.check(specs, peers))
+    found = list(spec.check(specs, peers))
     print(indented(tables.agreement(found)))
     for one in found:
         if not one.agrees:

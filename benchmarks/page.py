@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import draw, tables
-from benchmarks.check import Agreement
 from benchmarks.measure import Group, described
 from benchmarks.parts import PARTS
 from benchmarks.peers import LIBRARIES, library_of
+from benchmarks.spec import Agreement
 from tinynet import files
 from tinynet.text import markdown
 

@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from benchmarks import processes
-from benchmarks.check import distance
 from benchmarks.measure import ALL, COPY, Group, Pace, Run, in_turns, repeated
 from benchmarks.peers import Peer
 from benchmarks.peers import tinynet as ours
-from benchmarks.spec import PAPER, QUICK_SPECS, SPECS, Array, Spec, draw_batches, draw_weights
+from benchmarks.spec import PAPER, QUICK_SPECS, SPECS, Array, Spec, distance, draw_batches, draw_weights
 
 Peers = Mapping[str, type[Peer]]
 

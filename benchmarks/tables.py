@@ -11,10 +11,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from benchmarks.check import CHECKED_STEPS, KINDS, TOLERANCE, Agreement
 from benchmarks.measure import ALL, ONE, Group, is_limit
 from benchmarks.parts import BOTH, PARTS, SIZES
 from benchmarks.peers import LIBRARIES, library_of, title
+from benchmarks.spec import CHECKED_STEPS, KINDS, TOLERANCE, Agreement
 
 Table: TypeAlias = list[list[str]]
 Memory: TypeAlias = Mapping[str, Any]

@@ -33,7 +33,7 @@ def peer(part, name):
 
 
 def differences(part, other, dtype="float64", steps=1, **settings):
-    return part("check").differences(tiny(part, **settings), peer(part, "tinynet"), other, dtype, steps)
+    return part("spec").differences(tiny(part, **settings), peer(part, "tinynet"), other, dtype, steps)
 
 
 # -- the same work --------------------------------------------------------------------------------------------
@@ -92,14 +92,14 @@ def other_loss(it):
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_other_work_is_noticed(part, how, kind, dtype):
-    check, spec = part("check"), tiny(part)
+    check, spec = part("spec"), tiny(part)
     found = check.compare(spec, peer(part, "tinynet"), broken(peer(part, "numpy"), how), dtype)
     assert not found[kind] <= check.TOLERANCE[dtype]
     assert not check.Agreement(spec.title, "numpy", dtype, found).agrees
 
 
 def test_a_loss_that_only_relu_gets_wrong_is_noticed_in_float32(part):
-    check = part("check")
+    check = part("spec")
     other = broken(peer(part, "numpy"), lambda it: 1.001 if it.spec.activation == "relu" else 1)
     found = check.compare(tiny(part), peer(part, "tinynet"), other, "float32")
     assert found["loss"] == pytest.approx(1e-3, rel=1e-2)

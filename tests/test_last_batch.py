@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def last_batch(monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
-    return importlib.import_module("benchmarks.last_batch")
+    return importlib.import_module("tests.last_batch")
 
 
 def sizes(split, examples):

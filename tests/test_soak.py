@@ -1,4 +1,4 @@
-"""The short form of ``python -m benchmarks.soak``: memory stays flat, and what is dropped is gone."""
+"""The short form of ``python -m tests.soak``: memory stays flat, and what is dropped is gone."""
 
 import gc
 import json
@@ -20,7 +20,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="m
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory in use is read from /proc")
 @pytest.mark.slow
 def test_the_program_finds_memory_flat_over_ten_thousand_steps_and_thirty_networks(tmp_path):
-    command = [sys.executable, "-m", "benchmarks.soak", "--steps=10000", "--networks=30", f"--out={tmp_path / 'out'}"]
+    command = [sys.executable, "-m", "tests.soak", "--steps=10000", "--networks=30", f"--out={tmp_path / 'out'}"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert run.returncode == 0, run.stderr
     found = json.loads((tmp_path / "out").read_text())

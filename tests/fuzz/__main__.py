@@ -1,7 +1,7 @@
 """What writes docs/reliability.md: the long, coverage-guided run, and two parts that are made without it.
 
 ``pip install atheris``, then ``python -m tests.fuzz --seconds 30``, from the project's folder. No test needs atheris.
-``--soak FILE`` writes the part about memory from what ``python -m benchmarks.soak --out FILE`` found, and ``--tests``
+``--soak FILE`` writes the part about memory from what ``python -m tests.soak --out FILE`` found, and ``--tests``
 the table of what is tested where.
 """
 
@@ -17,7 +17,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import soak
+from tests import soak
 from tests.fuzz.targets import TARGETS, Target
 from tinynet import files
 

@@ -1,6 +1,6 @@
 """Does memory stay flat? An hour's worth of steps of a small network, then a thousand networks built and dropped.
 
-``python -m benchmarks.soak [--steps N] [--networks N] [--out FILE]``; ``python -m tests.fuzz --soak FILE`` puts what
+``python -m tests.soak [--steps N] [--networks N] [--out FILE]``; ``python -m tests.fuzz --soak FILE`` puts what
 it found into docs/reliability.md.
 """
 
@@ -32,7 +32,7 @@ SETTLED = 0.2  # of the samples go by before memory is expected to stay where it
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run both; return 0."""
-    parser = argparse.ArgumentParser("python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser("python -m tests.soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--steps", type=int, help="default: as many as the paper's network makes in an hour")
     parser.add_argument("--networks", type=int, default=NETWORKS, help=f"default {NETWORKS}")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write every sample as JSON")
@@ -64,7 +64,7 @@ def chosen(options: argparse.Namespace) -> list[str]:
 def section(content: dict[str, Any]) -> str:
     """Return the page's part about memory, from what ``--out`` wrote."""
     about = content["environment"]
-    command = " ".join(["python -m benchmarks.soak", *content["arguments"]])
+    command = " ".join(["python -m tests.soak", *content["arguments"]])
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     rows = []
     for what in ("steps", "networks"):

@@ -1,6 +1,6 @@
 """What examples left over from whole batches cost with batch normalization, by what is done with them.
 
-``python -m benchmarks.last_batch`` writes the table of docs/how_to/settings.md; some two minutes.
+``python -m tests.last_batch`` writes the table of docs/how_to/settings.md; some two minutes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.spec import Array
 from tinynet import files, progress
 
 PAGE = Path(__file__).parents[1] / "docs" / "how_to" / "settings.md"
-START = "<!-- From here on written by `python -m benchmarks.last_batch`. -->\n"
+START = "<!-- From here on written by `python -m tests.last_batch`. -->\n"
 END = "<!-- Written until here. -->\n"
 EXAMPLES, SIZE, EPOCHS, SEEDS = 6000, 60, 5, 10
 RESTS = (0, 1, 2, 3, 5, 10, 20, 30, 40)
@@ -123,7 +123,7 @@ def page(old: str, found: dict[int, dict[str, list[float]]]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and write; return 0."""
-    parser = argparse.ArgumentParser("python -m benchmarks.last_batch", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser("python -m tests.last_batch", description=(__doc__ or "").splitlines()[0])
     parser.parse_args(arguments)
     found = measure()
     print(table(found))
