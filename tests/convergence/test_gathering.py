@@ -80,6 +80,7 @@ def test_a_value_at_the_same_place_replaces_the_one_before():
     log = gathered([1, 2, 2, 3], [4, 3, 2, 1]).log("a", "p")
     assert log.curves["loss"].values.tolist() == [4, 2, 1]
     assert log.notes == ("1 value has the step of the value before, and replaces it",)
+    assert gathered([1, 2, 2], [4, 3, 3]).log("a", "p").notes == (), "the same number, as Lightning's epoch"
 
 
 @pytest.mark.parametrize(("x", "line"), [([3, 2, 1], 3), ([1, 3, 2], 4), ([1, 2, 3, 2, 1], 6)])

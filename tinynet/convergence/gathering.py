@@ -61,14 +61,16 @@ class Points:
         """Return where the last measurement was made."""
         return self._passed[1].get(unit, math.nan) if self._passed else self.x[unit][-1]
 
-    def replace(self, value: float, at: Mapping[Unit, float]) -> None:
-        """Take a measurement in place of the last one."""
+    def replace(self, value: float, at: Mapping[Unit, float]) -> bool:
+        """Take a measurement in place of the last one; return whether it is another number."""
+        before = self._passed[0] if self._passed else self.values[-1]
         if self._passed:
             self._passed = value, at
-            return
+            return before != value
         self.values[-1] = value
         for unit, places in self.x.items():
             places[-1] = at.get(unit, math.nan)
+        return before != value
 
     def settle(self) -> None:
         """Keep the last measurement, whichever it is."""
@@ -185,8 +187,7 @@ class Gathering:
                 points = metrics[metric] = Points(self.units)
                 self.room.take(self.where)
             if not further and points.values and points.last(order) == x:
-                points.replace(value, at)
-                self.repeated += 1
+                self.repeated += points.replace(value, at)
             else:
                 points.put(value, at, self.room.most)
         self._last = at
