@@ -36,7 +36,7 @@ def wrong_options() -> Iterator[tuple[list[str], str]]:
             option = action.option_strings[0]
             yield [*given, option], f"argument {option}: expected one argument"
             wrong = {
-                types.positive: NO_COUNTS,
+                types.count: NO_COUNTS,
                 types.depth: NO_DEPTHS,
                 types.seeds: [*NO_COUNTS, "10000"],
                 types.seed: NO_SEEDS,

@@ -1,7 +1,7 @@
 """The command `tinynet`: arguments in, calls down, exit codes out.
 
-Exit codes: see `command.EXIT_CODES`. A new command is a file beside this one, and a line in `parser.COMMANDS`. What
-takes time to load is imported in functions, when `interrupts` already answers Ctrl-C.
+Exit codes: see `command.EXIT_CODES`. A new command is a file beside this one, and a line in `parser.COMMANDS`. Slow
+imports stand inside functions: by then `interrupts` answers Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = [*(sys.argv[1:] if arguments is None else arguments)]
         try:
             args = parse(given)
-        except SystemExit as end:  # help and version are printed, too
+        except SystemExit as end:  # after it printed help or the version
             raise SystemExit(_flush("tinynet") or end.code) from None
         stopping.prog = f"tinynet {args.name}"
         if program and args.name != "doctor":  # the doctor tells what a user's own program gets
@@ -43,7 +43,7 @@ def _run_command(args: argparse.Namespace, given: Sequence[str], stopping: Stops
     from tinynet.errors import InputError
 
     prog = stopping.prog
-    command: Callable[[argparse.Namespace], int] = args.run
+    command: Callable[[argparse.Namespace], int] = args.execute
     try:
         args.stopping = stopping
         args.command_line = shlex.join(["tinynet", *given])
@@ -65,7 +65,7 @@ def _run_command(args: argparse.Namespace, given: Sequence[str], stopping: Stops
     except Exception:
         if not stopping.came:
             raise
-        print(f"{prog}: interrupted", file=sys.stderr)  # what was raised has become another error on its way
+        print(f"{prog}: interrupted", file=sys.stderr)  # the interruption became another error on its way up
         return INTERRUPTED
     else:
         return _flush(prog) or code
@@ -74,12 +74,12 @@ def _run_command(args: argparse.Namespace, given: Sequence[str], stopping: Stops
 
 
 def _flush(prog: str) -> int:
-    """Send on what was printed; a reader that has gone is no error (0), a full disk is said (2)."""
+    """Flush standard output. Return 0, also if its reader has gone; say so and return 2 if the disk is full."""
     try:
-        if sys.stdout is not None:  # as it is when closed before the start
+        if sys.stdout is not None:  # it is None if it was closed before the start
             sys.stdout.flush()
     except OSError as error:
-        # as in Python's documentation: what is left would be tried again, and told of, at exit
+        # from Python's documentation: otherwise Python tries again at exit, and prints an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             from tinynet.cli.command import UNUSABLE
@@ -92,14 +92,15 @@ def _flush(prog: str) -> int:
 def _restart_with_better_kernels() -> None:
     """Start this program again if NumPy's BLAS chose old kernels for a new processor: see `blas.better_coretype`.
 
-    OpenBLAS chooses once, while NumPy is imported, and only the environment can tell it which: here, ours and that of
-    our worker processes. A second time there is nothing to tell, as the variable is set. Windows cannot do it.
+    OpenBLAS chooses its kernels once, while NumPy is imported. Only an environment variable can change that choice, in
+    this process and in its worker processes. The new process finds the variable set, and does not start again.
+    Windows cannot replace a process by another.
     """
     from tinynet.machinery import blas
 
     better = blas.better_coretype() if os.name == "posix" and sys.executable else None
     if better:
-        with contextlib.suppress(OSError), later():  # then go on as we are
+        with contextlib.suppress(OSError), later():  # if it fails, go on with the kernels there are
             os.execve(
                 sys.executable, [sys.executable, *sys.orig_argv[1:]], {**os.environ, "OPENBLAS_CORETYPE": better}
             )

@@ -18,7 +18,7 @@ LARGEST = 999_999_999  # of counts: more units or steps than any machine can do
 MOST_SEEDS = 9_999  # each is a pair of runs
 
 
-def positive(text: str) -> int:
+def count(text: str) -> int:
     """Return a count."""
     return _whole(text, 1, LARGEST)
 
@@ -89,7 +89,7 @@ def _whole(text: str, least: int, most: int) -> int:
 def add_network(parser: argparse.ArgumentParser, *, deep: int, norm: str, norms: tuple[str, ...]) -> None:
     """Add what a network and its training are made of; `settings` reads it."""
     parser.add_argument("--depth", type=depth, default=deep, metavar="N", help="hidden layers (default: %(default)s)")
-    parser.add_argument("--width", type=positive, default=100, metavar="N", help="units of each (default: 100)")
+    parser.add_argument("--width", type=count, default=100, metavar="N", help="units of each (default: 100)")
     parser.add_argument(
         "--activation", default="sigmoid", metavar="NAME", help=f"{', '.join(ACTIVATIONS)} (default: sigmoid)"
     )
@@ -99,7 +99,7 @@ def add_network(parser: argparse.ArgumentParser, *, deep: int, norm: str, norms:
     parser.add_argument("--norm", choices=norms, default=norm, help="normalization (default: %(default)s)")
     parser.add_argument("--lr", type=float, default=0.1, metavar="RATE", help="learning rate (default: 0.1)")
     parser.add_argument(
-        "--batch-size", type=positive, default=60, metavar="N", help="examples of each update (default: 60)"
+        "--batch-size", type=count, default=60, metavar="N", help="examples of each update (default: 60)"
     )
     add_data(parser)
 

@@ -32,7 +32,7 @@ class Command:
         From what is wanted to the command line that does it: the end of the command's own help.
     arguments : callable
         Adds the command's arguments to its parser.
-    run : callable
+    execute : callable
         From the parsed arguments to the exit code. It may raise InputError, OSError, MemoryError and
         KeyboardInterrupt, which become one line. What it needs that is slow to import, it imports itself.
     """
@@ -41,7 +41,7 @@ class Command:
     help: str
     examples: Mapping[str, str]
     arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
+    execute: Callable[[argparse.Namespace], int]
 
     def epilog(self) -> str:
         """Return the examples as the help shows them."""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tinynet.cli.arguments import add_json, add_network, path, positive, seeds, settings
+from tinynet.cli.arguments import add_json, add_network, count, path, seeds, settings
 from tinynet.cli.command import Command
 from tinynet.cli.interrupts import INTERRUPTED
 from tinynet.cli.output import aligned, filled, print_json
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser, deep=10, norm="batch", norms=("batch", "layer"))
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=positive, metavar="N", help="updates of each run (default: 5000)")
+    length.add_argument("--steps", type=count, metavar="N", help="updates of each run (default: 5000)")
     length.add_argument("--quick", action="store_true", help="500 steps: a first look in seconds")
     parser.add_argument("--seeds", type=seeds, default=3, metavar="N", help="pairs of runs (default: 3)")
-    parser.add_argument("--jobs", type=positive, metavar="N", help="worker processes (default: one a core)")
+    parser.add_argument("--jobs", type=count, metavar="N", help="worker processes (default: one a core)")
     parser.add_argument(
         "--out",
         type=path,
@@ -39,10 +39,10 @@ def _compare(args: argparse.Namespace) -> int:
     from tinynet import files
     from tinynet.experiments import runner
 
-    # of 500 steps half the time would be 50 tests on MNIST's 10,000 examples
+    # at 500 steps, 50 evaluations on 10,000 examples would take half of the time
     base = settings(args, 500, records=20) if args.quick else settings(args, args.steps or 5000)
     files.writable_folder(args.out)
-    from tinynet.experiments import compare, results  # with matplotlib: only now, when the arguments are right
+    from tinynet.experiments import compare, results  # loads matplotlib: only once the arguments are right
 
     asked = compare.identity(base, args.norm, args.seeds)
     out = files.writable_folder(results.place(args.out, asked))
@@ -53,7 +53,7 @@ def _compare(args: argparse.Namespace) -> int:
     finding = compare.compare(base, args.norm, args.seeds, min(jobs, 2 * args.seeds))
     if not finding.results:
         raise KeyboardInterrupt
-    if args.json:  # what is found is printed before it is written: the disk may be full
+    if args.json:  # print before writing: the disk may be full
         print_json({"command": args.command_line, **_document(finding), "folder": str(out)})
     else:
         print(f"{aligned(finding.table)}\n\n{filled(str(finding.verdict))}\n")
@@ -95,5 +95,5 @@ COMMAND = Command(
         "layer normalization, as JSON": "tinynet compare --norm layer --quick --json",
     },
     arguments=_arguments,
-    run=_compare,
+    execute=_compare,
 )

@@ -29,7 +29,7 @@ def _completion(args: argparse.Namespace) -> int:
         elif action.metavar in paths:
             action.complete = paths[action.metavar]  # type: ignore[attr-defined]
     script = shtab.complete(args.parser, args.shell)
-    if args.shell == "zsh":  # of an argument that takes several, shtab 1.13 would have it complete the first only
+    if args.shell == "zsh":  # shtab 1.13 would complete only the first of several values
         script = script.replace('"(*):', '"*:')
     print(script)
     return 0
@@ -53,5 +53,5 @@ COMMAND = Command(
         "in fish": "tinynet completion fish > ~/.config/fish/completions/tinynet.fish",
     },
     arguments=_arguments,
-    run=_completion,
+    execute=_completion,
 )

@@ -24,8 +24,8 @@ from tinynet.machinery import blas
 PACKAGES = ("tinynet-lab", "numpy", "numba", "llvmlite", "matplotlib", "tqdm", "threadpoolctl", "safetensors")
 PRODUCTS = {"60x100x100": (60, 100, 100), "256x1024x1024": (256, 1024, 1024)}  # batch, inputs, units; float32
 MEASURE_SECONDS = 0.04  # for each product and number of threads
-WORTH_SAYING = 1.05  # a ratio below this is not told from noise
-# what other processes take is not counted; Windows counts in ticks of 16 ms
+WORTH_SAYING = 1.05  # a smaller ratio may be noise
+# it leaves other processes out; on Windows its ticks of 16 ms are too long
 ONE_THREADS_CLOCK = time.thread_time if os.name == "posix" else time.perf_counter
 Speeds = dict[str, dict[str, float]]  # GFLOP/s by product and number of threads
 
@@ -42,7 +42,7 @@ def examine() -> tuple[list[tuple[str, str]], list[str]]:
             facts.append((package, importlib.metadata.version(package)))
         except importlib.metadata.PackageNotFoundError:
             facts.append((package, "not installed"))
-            if package != "tinynet-lab":  # run from a checkout it need not be
+            if package != "tinynet-lab":  # a checkout runs without being installed
                 problems.append(f"{package} is missing: install it, or install tinynet-lab again.")
     for part in (_blas, _cache, _data):
         part(facts, problems)
@@ -114,7 +114,7 @@ def _add_speeds(facts: list[tuple[str, str]], name: str, speeds: Speeds) -> None
 
 
 def _measured(which: str, settings: dict[str, str]) -> Speeds:
-    """Return what `measure` prints in a new process with these settings; nothing if it does not end well."""
+    """Return what `measure` prints in a new process with these settings; empty if that process fails."""
     code = f"from tinynet.cli import diagnosis; diagnosis.measure({which!r})"
     path = os.pathsep.join(filter(None, [str(Path(kernels.__file__).parents[2]), os.environ.get("PYTHONPATH")]))
     environment = {**os.environ, "PYTHONPATH": path, **settings}

@@ -33,5 +33,5 @@ COMMAND = Command(
         "to send with a question": "tinynet doctor --json",
     },
     arguments=add_json,
-    run=_doctor,
+    execute=_doctor,
 )

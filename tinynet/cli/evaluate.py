@@ -40,5 +40,5 @@ COMMAND = Command(
         "on that of a folder of IDX files": "tinynet evaluate bn.safetensors --data fashion",
     },
     arguments=_arguments,
-    run=_evaluate,
+    execute=_evaluate,
 )

@@ -41,14 +41,14 @@ def _export(args: argparse.Namespace) -> int:
         found = [name for name in (with_ending, plain) if name.is_file()]
         if len(found) == 2:
             raise InputError(f"{out}: could be of {with_ending} or of {plain}; say which: tinynet export FILE {out}")
-        if file.suffix == ".onnx":  # what is to be written: the network has the same name
+        if file.suffix == ".onnx":  # the model's name: the network has the same, but for the ending
             if not found:
                 raise InputError(f"{with_ending}: not found; name the saved network: tinynet export FILE {file}")
             (file,) = found
     else:
         out = args.out
     net = Network.load(file)
-    if out.suffix != ".onnx":  # nor can it be the network itself
+    if out.suffix != ".onnx":  # this also protects the network itself
         raise InputError(f"{out}: the name must end in .onnx")
     if out.is_dir():
         raise InputError(f"{out}: is a folder; name a file such as {out / 'net.onnx'}")
@@ -70,5 +70,5 @@ COMMAND = Command(
         "under another name": "tinynet export bn.safetensors mnist.onnx",
     },
     arguments=_arguments,
-    run=_export,
+    execute=_export,
 )

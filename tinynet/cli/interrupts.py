@@ -9,37 +9,37 @@ import threading
 import time
 from contextlib import contextmanager, suppress
 
-TYPE_CHECKING = False  # what is imported before the signals are taken is kept short: typing is not
+TYPE_CHECKING = False  # importing `typing` takes long, and until then no signal is handled
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-INTERRUPTED = 128 + signal.SIGINT  # as shells count
+INTERRUPTED = 128 + signal.SIGINT  # the shells' rule
 TERMINATED = 128 + signal.SIGTERM
 CODES = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
-SAME_SECONDS = 1.0  # a second SIGTERM within it is the first: `timeout` sends one to its child and one to the group
+SAME_SECONDS = 1.0  # a second SIGTERM so soon is the first again: `timeout` signals its child, then the group
 AGAIN_SECONDS = 0.05
 
 
 class Interrupted(KeyboardInterrupt):
-    """What is raised in place of KeyboardInterrupt itself.
+    """The exception that a signal raises.
 
-    With that, if it passed through an ``exec`` (Numba has many), Python ends the process by the signal in place of
-    its exit code, even if it was caught.
+    It is not KeyboardInterrupt itself. When that passes through an ``exec``, of which Numba has many, Python ends the
+    process by the signal and not with its exit code, even if the exception was caught.
     """
 
 
 class Stops:
-    """The signals that came, and what is done about them.
+    """The signals that came, and what to do about them.
 
-    While the program loads there is nothing to keep, and an import may turn what is raised in it into another error:
-    there it ends at once. Once it works, `Interrupted` is raised. In what C calls (a callback of LLVM's, say) Python
-    can only print and forget that: it is raised again a moment later.
+    While the program loads, a signal ends it at once: there is nothing to keep, and an import may turn an exception
+    into another error. Later a signal raises `Interrupted`. From a function that C calls, such as a callback of LLVM,
+    no exception can get out: Python prints and forgets it. `forgotten` then raises it again a moment later.
 
     Attributes
     ----------
     prog : str
-        What the line begins with.
+        The command's name, with which the line begins.
     came : list of (signal, time)
     """
 
@@ -48,7 +48,7 @@ class Stops:
         self.came: list[tuple[int, float]] = []
 
     def receive(self, number: int, _: object) -> None:
-        """React to a signal; it is the handler."""
+        """Handle a signal."""
         same = [when for what, when in self.came if what == number == signal.SIGTERM]
         self.came.append((number, time.monotonic()))
         if same and self.came[-1][1] - same[-1] < SAME_SECONDS:
@@ -60,48 +60,48 @@ class Stops:
         raise Interrupted
 
     def check(self) -> None:
-        """Raise `Interrupted` if a signal came; where one that was raised would have ended what is going on."""
+        """Raise `Interrupted` if a signal came. A loop calls it, since the exception itself may have been lost."""
         if self.came:
             _raise_later(0)
             raise Interrupted
 
     def code(self, code: int) -> int:
-        """Return the exit code of a command that came to its end with ``code``."""
+        """Return the exit code: that of SIGTERM if one came, else ``code``."""
         return TERMINATED if any(number == signal.SIGTERM for number, _ in self.came) else code
 
     # -- of the program alone -------------------------------------------------------------------------------
 
     def work(self) -> None:
-        """Say that the program is loaded, and that what it does from now on is to be kept."""
+        """Mark the end of loading: from now on a signal raises `Interrupted`."""
         self.loading = False
 
     def forgotten(self, unraisable: Any) -> None:
-        """Raise it again a moment later; it is ``sys.unraisablehook``."""
+        """Raise a lost interruption again a moment later. This is ``sys.unraisablehook``."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             _raise_later(AGAIN_SECONDS)
         else:
             sys.__unraisablehook__(unraisable)
 
     def again(self, *_: object) -> None:
-        """Raise it; it is the handler of the timer's signal."""
+        """Raise `Interrupted`. This handles the timer's signal."""
         raise Interrupted
 
 
 def _raise_later(seconds: float) -> None:
-    """Have `Stops.again` called after so many seconds; with 0, not any more."""
+    """Call `Stops.again` after so many seconds; 0 cancels the call."""
     if hasattr(signal, "setitimer"):  # not on Windows
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 @contextmanager
 def stops(*, program: bool) -> Iterator[Stops]:
-    """Take Ctrl-C and SIGTERM in the block, if they are not ignored and no one else takes them.
+    """Handle Ctrl-C and SIGTERM in the block, unless they are ignored or have another handler.
 
     Parameters
     ----------
     program : bool
-        Whether this process is the command and no more, so that it may end at once. Otherwise Ctrl-C is left as it
-        is, and SIGTERM does the same.
+        Whether this process is the command and no more, so that it may end at once. Otherwise Ctrl-C stays as it is,
+        and SIGTERM acts like it.
     """
     found = Stops("tinynet")
     if threading.current_thread() is not threading.main_thread():  # others may not set handlers
@@ -129,7 +129,7 @@ def stops(*, program: bool) -> Iterator[Stops]:
 
 @contextmanager
 def later() -> Iterator[None]:
-    """Have both signals wait while the block starts this program again, until it takes them."""
+    """Hold back both signals while this program starts again; they arrive once the new one handles them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, CODES)
     try:
         yield

@@ -28,5 +28,5 @@ COMMAND = Command(
         "the same for a program": "tinynet list --json",
     },
     arguments=add_json,
-    run=_list,
+    execute=_list,
 )

@@ -17,9 +17,10 @@ GAP = "   "  # between columns
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return rows of text as columns; a table that is too wide for the terminal in a form that is not.
+    """Return rows of text as columns that fit the terminal.
 
-    Of two columns the second goes on under itself; of more, the header first, each row becomes a list.
+    A table that is too wide changes its form. Of two columns the second is wrapped. Of more, whose first row is the
+    header, each row becomes a list.
     """
     lines, width = columns(rows, GAP), _terminal_width()
     if width is None or max(map(len, lines)) <= width:
@@ -34,7 +35,7 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def filled(text: str, indent: str = "") -> str:
-    """Return text in lines of the terminal's width, all but the first indented; for a pipe or file, one line."""
+    """Wrap text to the terminal's width, all lines but the first indented; a pipe or file gets one line."""
     width = _terminal_width()
     if width is None:
         return text
@@ -47,18 +48,18 @@ def _terminal_width() -> int | None:
 
 
 def records(table: Sequence[Sequence[str]]) -> list[dict[str, str]]:
-    """Return a table, its header first, as one mapping a row."""
+    """Return one mapping for each row of a table, whose first row is the header."""
     header, *rows = table
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def print_json(document: Mapping[str, Any]) -> None:
-    """Print strict JSON; numbers that are not finite are the strings "nan", "inf" and "-inf", as in results.json."""
+    """Print strict JSON. Numbers that are not finite become "nan", "inf" and "-inf", as in results.json."""
     print(json.dumps(files.finite(document), indent=1, allow_nan=False))
 
 
 def one_line(error: Exception, path: Path | None = None) -> str:
-    """Return the error in words; ``path`` is what was written, should the error not tell."""
+    """Return the error's message on one line; ``path`` is the file, if the error does not name it."""
     text = str(error)
     if isinstance(error, OSError) and error.strerror:
         where = error.filename or path

@@ -63,7 +63,7 @@ def commands() -> list[Command]:
 
 
 def build() -> Parser:
-    """Return the parser; what it gives has the command's ``name``, its function ``run`` and its ``own`` parser."""
+    """Return the parser; what it parses has a command's ``name``, function to ``execute`` and ``own`` parser."""
     parser = Parser(
         prog="tinynet",
         description="Train deep MLPs with and without batch normalization, and show what changed.",
@@ -81,7 +81,7 @@ def build() -> Parser:
             epilog=command.epilog(),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        own.set_defaults(run=command.run, own=own)
+        own.set_defaults(execute=command.execute, own=own)
         command.arguments(own)
     return parser
 

@@ -146,5 +146,5 @@ COMMAND = Command(
         "a table of a program of one's own": "tinynet plot mine.csv --x iteration --y nll --log --out nll.svg",
     },
     arguments=_arguments,
-    run=_plot,
+    execute=_plot,
 )

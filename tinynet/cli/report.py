@@ -34,5 +34,5 @@ COMMAND = Command(
         "on a Dask cluster": "tinynet report --scheduler tcp://10.0.0.1:8786 --out results",
     },
     arguments=sweeping.add_sweep,
-    run=_report,
+    execute=_report,
 )

@@ -57,5 +57,5 @@ COMMAND = Command(
         "the verdict, for a program": "tinynet run learning-rate --quick --json",
     },
     arguments=_arguments,
-    run=_run,
+    execute=_run,
 )

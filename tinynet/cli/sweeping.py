@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinynet.cli.arguments import add_json, given, path, positive
+from tinynet.cli.arguments import add_json, count, given, path
 from tinynet.cli.command import FAILED
 from tinynet.cli.output import filled
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 def add_sweep(parser: argparse.ArgumentParser) -> None:
-    """Add what a sweep is done on, and where its results go."""
+    """Add where a sweep runs, and where its results go."""
     parser.add_argument("--quick", action="store_true", help="the quick form: seconds in place of minutes")
     where = parser.add_mutually_exclusive_group()
-    where.add_argument("--jobs", type=positive, metavar="N", help="worker processes (default: one a core)")
+    where.add_argument("--jobs", type=count, metavar="N", help="worker processes (default: one a core)")
     where.add_argument(
         "--scheduler", type=given, metavar="ADDRESS", help="a Dask scheduler, in place of processes here"
     )
@@ -30,14 +30,14 @@ def add_sweep(parser: argparse.ArgumentParser) -> None:
         type=path,
         default=Path("tinynet-results"),
         metavar="DIR",
-        help="folder for results; finished runs are kept there; of the two forms, the second in a folder goes to "
-        "DIR/quick or DIR/full (default: %(default)s)",
+        help="folder for results and finished runs; the second form in a folder goes to DIR/quick or DIR/full "
+        "(default: %(default)s)",
     )
     add_json(parser)
 
 
 def folder(args: argparse.Namespace) -> Path:
-    """Return the folder for results; of the other form there are none in it. Finished runs are kept in ``--out``."""
+    """Return a folder for results that has none of the other form. Finished runs are kept in ``--out``."""
     from tinynet import files
     from tinynet.experiments import suite
 

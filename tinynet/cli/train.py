@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tinynet.cli.arguments import add_json, add_network, path, positive, seed, settings
+from tinynet.cli.arguments import add_json, add_network, count, path, seed, settings
 from tinynet.cli.command import Command
 from tinynet.cli.interrupts import INTERRUPTED
 from tinynet.cli.output import one_line, print_json
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     add_network(parser, deep=3, norm="batch", norms=("batch", "layer", "none"))
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--epochs", type=positive, metavar="N", help="passes over the data (default: 5)")
-    length.add_argument("--steps", type=positive, metavar="N", help="updates, in place of epochs")
+    length.add_argument("--epochs", type=count, metavar="N", help="passes over the data (default: 5)")
+    length.add_argument("--steps", type=count, metavar="N", help="updates, in place of epochs")
     parser.add_argument("--momentum", type=float, default=0.0, metavar="M", help="of SGD (default: 0)")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of weights and batches (default: 0)")
     parser.add_argument(
@@ -40,10 +40,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument(
-        "--checkpoint", type=path, metavar="FILE", help="write there, now and then, all it takes to resume"
+        "--checkpoint", type=path, metavar="FILE", help="a file to write now and then, from which --resume goes on"
     )
     parser.add_argument(
-        "--checkpoint-every", type=positive, metavar="N", help="steps between checkpoints (default: a 20th of all)"
+        "--checkpoint-every", type=count, metavar="N", help="steps between checkpoints (default: a 20th of all)"
     )
     parser.add_argument(
         "--resume", type=path, metavar="FILE", help="go on from a checkpoint, with the settings it holds"
@@ -69,14 +69,14 @@ def _train(args: argparse.Namespace) -> int:
     net, optimizer, history, go = _resumed(args) if args.resume else _new(args)
     files.writable_folder(args.out.parent)
     code, unwritten = 0, []
-    from tinynet.kernels import merge as merge  # with Numba: what is raised into that import becomes another error
+    from tinynet.kernels import merge as merge  # loads Numba, whose import turns an exception into another error
 
     args.stopping.work()
     try:
         go(callbacks=[_ending(args.stopping)])
     except KeyboardInterrupt:
         code = INTERRUPTED
-    except OSError as error:  # the checkpoints' disk is full, say: what was trained is saved all the same
+    except OSError as error:  # such as a full disk for checkpoints: the network is saved all the same
         if not history.steps:
             raise OSError(one_line(error, checkpoint)) from None
         unwritten.append(one_line(error, checkpoint))
@@ -85,7 +85,7 @@ def _train(args: argparse.Namespace) -> int:
         try:
             write(file)
             written[what] = file
-        except (OSError, InputError) as error:  # the one may be written where the other cannot
+        except (OSError, InputError) as error:  # one file may be writable where the other is not
             unwritten.append(one_line(error, file))
     go_on = None
     if (code or unwritten) and checkpoint and checkpoint.exists():
@@ -99,7 +99,7 @@ def _train(args: argparse.Namespace) -> int:
 
 
 def _ending(stopping: Stops) -> Callback:
-    """Return what ends a training whose interruption was lost in a kernel that was being loaded."""
+    """Return a callback that ends the training if an interruption was lost while a kernel was loaded."""
     from tinynet.training import Callback, Run
 
     class Ending(Callback):
@@ -110,7 +110,7 @@ def _ending(stopping: Stops) -> Callback:
 
 
 def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[..., object]]:
-    """Return a new network, its optimizer and history, and what trains it."""
+    """Return a new network, its optimizer and history, and a function that trains it."""
     from tinynet import training
     from tinynet.datasets.dataset import division
     from tinynet.experiments import runs
@@ -140,7 +140,7 @@ def _new(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[...,
 
 
 def _resumed(args: argparse.Namespace) -> tuple[Network, SGD, History, Callable[..., object]]:
-    """Return a checkpoint's network, its optimizer and history, and what trains it to its end."""
+    """Return a checkpoint's network, its optimizer and history, and a function that trains it to its end."""
     from tinynet import training
     from tinynet.experiments import runs
 
@@ -199,5 +199,5 @@ COMMAND = Command(
         "and goes on to the same weights, bit by bit": "tinynet train --resume run.safetensors",
     },
     arguments=_arguments,
-    run=_train,
+    execute=_train,
 )

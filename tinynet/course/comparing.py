@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tinynet.course.report import NotDone, Wrong, blank, brief
+from tinynet.course.report import NotDone, Wrong, blank, described
 from tinynet.typing import Array
 
 CLOSE = 1e-6  # relative: answers are in float64, numerical derivatives good to about 1e-9
@@ -71,8 +71,8 @@ def compare(
         given = _numbers(answer)
     except (TypeError, ValueError):
         if isinstance(answer, tuple):
-            raise Wrong(f"return {name} alone; yours returned {brief(answer)}") from None
-        raise Wrong(f"{name} must be {_meant(right)}, not {brief(answer)}") from None
+            raise Wrong(f"return {name} alone; yours returned {described(answer)}") from None
+        raise Wrong(f"{name} must be {_meant(right)}, not {described(answer)}") from None
     if _same(given, right, rtol):
         return
     where = _distance(name, given, right, reference, rtol)
@@ -95,9 +95,9 @@ def compare(
 def _wrong_shape(name: str, answer: Any, given: Array, right: Array, axes: Sequence[str]) -> str:
     """Return what is wrong with an answer of another shape than the expected one."""
     if isinstance(answer, tuple):
-        return f"return {name} alone; yours returned {brief(answer)}"
+        return f"return {name} alone; yours returned {described(answer)}"
     if right.ndim == 0:
-        return f"{name} must be {_meant(right)}, not {brief(given)}"
+        return f"{name} must be {_meant(right)}, not {described(given)}"
     named = f" ({', '.join(axes)})" if axes else ""
     if given.size == right.size and _close(given.reshape(right.shape), right):
         return f"the numbers of {name} are right, but its shape is {given.shape} where {right.shape}{named} is meant"

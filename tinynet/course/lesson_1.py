@@ -9,7 +9,7 @@ import numpy as np
 
 import tinynet as tn
 from tinynet.course.comparing import check_order, compare
-from tinynet.course.report import NotDone, Wrong, blank, brief, call, exercise, parts
+from tinynet.course.report import NotDone, Wrong, blank, call, described, exercise, parts
 from tinynet.typing import Array
 
 
@@ -110,7 +110,7 @@ def skip_connection(make: Any) -> str:
     if isinstance(net, tn.Node):
         raise Wrong("you returned a node; a network is made of its first and last one: tn.Network(x, node)")
     if not isinstance(net, tn.Network):
-        raise Wrong(f"return a tn.Network, not {brief(net)}")
+        raise Wrong(f"return a tn.Network, not {described(net)}")
     kinds = {name: type(layer).__name__ for name, layer in net.layers.items()}
     reads = {row[0]: row[2] for row in net.describe()}
     if "Concat" in kinds.values():

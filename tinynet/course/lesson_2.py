@@ -21,20 +21,18 @@ def sigmoid_backward(backward: Any) -> str:
     x, dy = np.random.default_rng(1).normal(size=(2, 4, 3))
     s = 1 / (1 + np.exp(-x))
     expected = derivative(lambda: float(np.sum(dy * tn.Sigmoid().forward(x))), x)
+    mean_over_batch = dy * s * (1 - s) / len(x)
+    sigmoid_twice = dy / (1 + np.exp(-s)) * (1 - 1 / (1 + np.exp(-s)))
     mistakes = {
         "dy is missing: the chain rule multiplies the slope by what comes from above": s * (1 - s),
         "x (1 - x) is not the slope: the formula y (1 - y) is in the output y, not in x": dy * x * (1 - x),
         "this is dy y; the slope is y (1 - y)": dy * s,
         "this is dy (1 - y); the slope is y (1 - y)": dy * (1 - s),
-        "dx is divided by the batch size; the mean over the batch is the loss's affair, and dy has it already": dy
-        * s
-        * (1 - s)
-        / len(x),
+        "dx is divided by the batch size; the mean over the batch is the loss's affair, and dy has it "
+        "already": mean_over_batch,
         "the chain rule multiplies dy by the slope; this is their sum": dy + s * (1 - s),
         "this is y, the forward pass; backward is dy times the slope": s,
-        "this is dy times the sigmoid of the sigmoid: take y = sigmoid(x) once": dy
-        / (1 + np.exp(-s))
-        * (1 - 1 / (1 + np.exp(-s))),
+        "this is dy times the sigmoid of the sigmoid: take y = sigmoid(x) once": sigmoid_twice,
     }
     compare("dx", call(backward, dy=dy, x=x), expected, mistakes, reference=REFERENCE, shape=("batch", "features"))
     return f"your dx is {REFERENCE}"
@@ -55,13 +53,14 @@ def dense_backward(backward: Any) -> str:
     dx, dweight, dbias = parts(call(backward, dy=dy, x=x, weight=weight), "dx", "dweight", "dbias")
     slopes = {"dx": derivative(loss, x), "dweight": derivative(loss, weight), "dbias": derivative(loss, bias)}
     check_order((dx, dweight, dbias), slopes)
+    not_transposed = dy @ weight
+    mean_over_batch = dy @ weight.T / m
     of_dx = {
         "dx is made of x; what comes back is dy": (x @ weight.T, x @ weight),
-        "the weight must be transposed in dx: y_k has the factor W_jk of x_j, and dx_j collects dy_k W_jk over k": dy
-        @ weight,
-        "dx is divided by the batch size; the mean over the batch is the loss's affair, and dy has it already": dy
-        @ weight.T
-        / m,
+        "the weight must be transposed in dx: y_k has the factor W_jk of x_j, and dx_j collects dy_k "
+        "W_jk over k": not_transposed,
+        "dx is divided by the batch size; the mean over the batch is the loss's affair, and dy has it "
+        "already": mean_over_batch,
     }
     of_dweight = {
         "dweight has a factor of x and one of dy; this is a product of one with itself": (x.T @ x, dy.T @ dy),
@@ -130,50 +129,36 @@ def cross_entropy_gradient(gradient: Any) -> str:
     e = np.exp(logits)
     softmax = e / e.sum(axis=1, keepdims=True)
     expected = derivative(lambda: tn.SoftmaxCrossEntropy()(logits, labels)[0], logits)
+    other_sign = (one_hot - softmax) / m
+    of_logits = (logits - one_hot) / m
+    over_batch = (e / e.sum(axis=0) - one_hot) / m
+    mean_over_all = (softmax - one_hot) / (m * classes)
     mistakes = {
         "the 1/m is missing: the loss is the mean over the batch": softmax - one_hot,
-        "the sign is wrong: a larger logit of the right class makes the loss smaller, so its gradient is negative": (
-            one_hot - softmax
-        )
-        / m,
+        "the sign is wrong: a larger logit of the right class makes the loss smaller, so its gradient "
+        "is negative": other_sign,
         "the one-hot label is missing: softmax - 1 at the right class, softmax elsewhere": softmax / m,
-        "softmax is missing: it is the probabilities that are compared with the label, not the logits": (
-            logits - one_hot
-        )
-        / m,
-        "your softmax sums over the batch (axis 0); probabilities of one example, its row, add up to 1 (axis 1)": (
-            e / e.sum(axis=0) - one_hot
-        )
-        / m,
-        "you took the mean over batch and classes; the loss has one number an example: divide by m": (
-            softmax - one_hot
-        )
-        / (m * classes),
+        "softmax is missing: it is the probabilities that are compared with the label, not the logits": of_logits,
+        "your softmax sums over the batch (axis 0); probabilities of one example, its row, add up to 1 "
+        "(axis 1)": over_batch,
+        "you took the mean over batch and classes; the loss has one number an example: divide by m": mean_over_all,
     }
+    other_row = (e / e.sum(axis=1) - one_hot) / m
+    over_everything = (e / e.sum() - one_hot) / m
+    whole_rows = (softmax - np.isin(np.arange(m), labels)[:, None]) / m
+    whole_columns = (softmax - np.isin(np.arange(classes), labels)) / m
+    amounts = (softmax - labels[:, None]) / m
+    right_class_alone = (softmax - 1) * one_hot / m
     mistakes |= {
-        "each row is divided by another row's sum: keepdims=True keeps the sums of the rows in a column": (
-            e / e.sum(axis=1) - one_hot
-        )
-        / m,
-        "your softmax sums over everything; probabilities of one example, its row, add up to 1 (axis 1)": (
-            e / e.sum() - one_hot
-        )
-        / m,
-        "p[labels] are whole rows; the right class of example i is p[i, labels[i]]: p[np.arange(m), labels]": (
-            softmax - np.isin(np.arange(m), labels)[:, None]
-        )
-        / m,
-        "p[:, labels] are whole columns; the right class of example i is p[i, labels[i]]: p[np.arange(m), labels]": (
-            softmax - np.isin(np.arange(classes), labels)
-        )
-        / m,
-        "a label is the number of a class, not an amount: subtract 1 at that class, and nothing elsewhere": (
-            softmax - labels[:, None]
-        )
-        / m,
-        "only the right class is there; the others have a gradient too: their probability": (softmax - 1)
-        * one_hot
-        / m,
+        "each row is divided by another row's sum: keepdims=True keeps the sums of the rows in a column": other_row,
+        "your softmax sums over everything; probabilities of one example, its row, add up to 1 (axis "
+        "1)": over_everything,
+        "p[labels] are whole rows; the right class of example i is p[i, labels[i]]: p[np.arange(m), "
+        "labels]": whole_rows,
+        "p[:, labels] are whole columns; the right class of example i is p[i, labels[i]]: "
+        "p[np.arange(m), labels]": whole_columns,
+        "a label is the number of a class, not an amount: subtract 1 at that class, and nothing elsewhere": amounts,
+        "only the right class is there; the others have a gradient too: their probability": right_class_alone,
         "this is the loss; its derivative by the logits is meant": tn.SoftmaxCrossEntropy()(logits, labels)[0],
     }
     given = call(gradient, logits=logits, labels=labels)

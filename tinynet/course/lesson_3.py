@@ -55,6 +55,9 @@ def factor_per_layer(factor: Any) -> str:
     squared = np.array([2e-7, 5e-6, 3e-5, 1e-3, 4e-2, 0.3, 2.0])
     n, whole = len(squared), squared[0] / squared[-1]
     slope = np.polyfit(np.arange(n), np.log(squared), 1)[0]
+    ratios = squared[:-1] / squared[1:]
+    difference = (squared[0] - squared[-1]) / (n - 1)
+    of_the_gradient = whole ** (1 / (2 * (n - 1)))
     mistakes = {
         f"between {n} layers there are {n - 1} steps: the root is the {n - 1}th, not the {n}th": whole ** (1 / n),
         "the direction is reversed: toward the input one divides the first layer's by the last's": (
@@ -62,20 +65,14 @@ def factor_per_layer(factor: Any) -> str:
             np.exp(slope),
         ),
         "this is the logarithm of the factor": (slope, -slope, np.log(whole) / (n - 1)),
-        "there are as many factors as layers in between; one number is meant that stands for all": squared[:-1]
-        / squared[1:],
+        "there are as many factors as layers in between; one number is meant that stands for all": ratios,
         "the root is meant, the power 1 / (n - 1); this is the power n - 1": whole ** (n - 1),
-        "gradients are multiplied from layer to layer, not shifted: divide, do not subtract": (
-            (squared[0] - squared[-1]) / (n - 1)
-        ),
+        "gradients are multiplied from layer to layer, not shifted: divide, do not subtract": difference,
         "this is the factor through all layers; the factor per layer, multiplied by itself, gives it: take the root": (
             whole
         ),
-        "factors multiply, so their mean is the geometric one; this is the arithmetic one": np.mean(
-            squared[:-1] / squared[1:]
-        ),
-        "this is the factor of the gradient; that of its square is meant, so no square root": whole
-        ** (1 / (2 * (n - 1))),
+        "factors multiply, so their mean is the geometric one; this is the arithmetic one": np.mean(ratios),
+        "this is the factor of the gradient; that of its square is meant, so no square root": of_the_gradient,
         "divided by the number of steps; factors multiply, so take the root": whole / (n - 1),
     }
     given = call(factor, squared=squared)
@@ -106,37 +103,29 @@ def one_layer(theory: Any) -> str:
     slope = 1 / (1 + np.exp(-z))
     slope *= 1 - slope
     w2 = np.mean(weight**2)
+    square_of_mean = np.mean(slope) ** 2 * n_in * w2
+    for_each_output = np.mean(slope**2) * n_out * w2
+    slope_not_squared = np.mean(slope) * n_in * w2
+    of_z = np.mean((z - z**2) ** 2) * n_in * w2
+    square_of_mean_weight = np.mean(slope**2) * n_in * np.mean(weight) ** 2
     mistakes = {
-        "this takes the square of the mean slope; the mean of the squared slope is meant, which is larger": np.mean(
-            slope
-        )
-        ** 2
-        * n_in
-        * w2,
-        "the sum has a term for each input, the rows of the weight: each of them collects from all units": np.mean(
-            slope**2
-        )
-        * n_out
-        * w2,
+        "this takes the square of the mean slope; the mean of the squared slope is meant, which is "
+        "larger": square_of_mean,
+        "the sum has a term for each input, the rows of the weight: each of them collects from all "
+        "units": for_each_output,
         "the Dense is missing: its weight, squared and summed over the inputs, is the second factor": np.mean(
             slope**2
         ),
         "this is the slope at 0, 1/4, for all units; z lies elsewhere, where the slope is smaller": n_in * w2 / 16,
-        "the slope is not squared: gradients are multiplied by it, so their squares by its square": np.mean(slope)
-        * n_in
-        * w2,
+        "the slope is not squared: gradients are multiplied by it, so their squares by its square": slope_not_squared,
         "the mean square of the weight stands for one of them; there is one for each input": np.mean(slope**2) * w2,
         "the slope of the sigmoid is missing": n_in * w2,
         "this is the sigmoid's value, squared; its slope is y (1 - y)": np.mean(1 / (1 + np.exp(-z)) ** 2) * n_in * w2,
-        "z (1 - z) is not the slope: the formula y (1 - y) is in the output, y = sigmoid(z)": np.mean((z - z**2) ** 2)
-        * n_in
-        * w2,
+        "z (1 - z) is not the slope: the formula y (1 - y) is in the output, y = sigmoid(z)": of_z,
         "mean(W^2) is the mean of the squares; this sums over the whole weight": np.mean(slope**2) * np.sum(weight**2),
         "the slope is summed; its square's mean is meant": np.sum(slope**2) * n_in * w2,
         "the weight is not squared: this has its standard deviation": np.mean(slope**2) * n_in * np.std(weight),
-        "square the weight before the mean: positive and negative weights cancel": np.mean(slope**2)
-        * n_in
-        * np.mean(weight) ** 2,
+        "square the weight before the mean: positive and negative weights cancel": square_of_mean_weight,
     }
     given = call(theory, z=z, weight=weight)
     compare("the factor", given, measured, mistakes, reference="the measurement", rtol=0.03)

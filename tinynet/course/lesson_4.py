@@ -36,12 +36,12 @@ def forward(forward: Any) -> str:
     given = parts(call(forward, x=x, gamma=gamma, beta=beta, eps=eps), "y", "x_hat", "inv_std")
     check_order(given, {"y": y, "x_hat": x_hat, "inv_std": inv_std})
     along = ((x - x.mean(axis=1, keepdims=True)) ** 2).mean(axis=1)
+    of_whole_array = 1 / np.sqrt(np.var(x) + eps)
     of_inv_std = {
         "this is the variance; inv_std is 1 / sqrt(var + eps)": (var, var + eps),
         "you divided by m - 1; the batch variance of the equations divides by m": 1 / np.sqrt(var * m / (m - 1) + eps),
         AXIS: (1 / np.sqrt(along + eps), 1 / np.sqrt(along + eps)[:, None]),
-        "mean and variance are taken over the whole array; each feature has its own: axis 0": 1
-        / np.sqrt(np.var(x) + eps),
+        "mean and variance are taken over the whole array; each feature has its own: axis 0": of_whole_array,
         "eps stands outside the root; equation (3) adds it to the variance, inside": 1 / (np.sqrt(var) + eps),
         "eps is missing": 1 / np.sqrt(var),
         "the root is missing: this is 1 / (var + eps)": 1 / (var + eps),
@@ -51,10 +51,10 @@ def forward(forward: Any) -> str:
         ),
         "the variance is the mean of (x - mu)^2, this is the mean of x^2": 1 / np.sqrt((x**2).mean(axis=0) + eps),
     }
+    along_features = inv_std * (x - x.mean(axis=1, keepdims=True))
     of_x_hat = {
         "mu is not subtracted": x * inv_std,
-        "mu is the mean over the features (axis 1); it should be that over the batch (axis 0)": inv_std
-        * (x - x.mean(axis=1, keepdims=True)),
+        "mu is the mean over the features (axis 1); it should be that over the batch (axis 0)": along_features,
         "mu is the mean of the whole array; each feature has its own: axis 0": inv_std * (x - x.mean()),
         "your inv_std is right, but x_hat is made with another: multiply x - mu by it": (
             (x - mu) / np.sqrt(var),
@@ -113,15 +113,19 @@ def backward(backward: Any) -> str:
         "dgamma is not summed over the batch: one gamma serves all examples": dy * x_hat,
         "dgamma is the sum of dy; gamma is multiplied by x_hat, so its derivative is too": dy.sum(axis=0),
     }
+    neither_path = scale * dy
+    means_along_features = scale * (
+        dy - dy.mean(axis=1, keepdims=True) - x_hat * (dy * x_hat).mean(axis=1, keepdims=True)
+    )
+    mean_along_features = scale * (dy - dy.mean(axis=1, keepdims=True) - of_var)
     of_dx = {
         "your dx is right except that the path through the variance is missing": scale * (dy - of_mu),
         "your dx is right except that the path through the mean is missing": scale * (dy - of_var),
-        "both the path through the mean and that through the variance are missing: x enters mu and var too": scale
-        * dy,
-        "the means of your dx run over the features (axis 1); they should run over the batch (axis 0)": scale
-        * (dy - dy.mean(axis=1, keepdims=True) - x_hat * (dy * x_hat).mean(axis=1, keepdims=True)),
-        "the mean of dy runs over the features (axis 1); it should run over the batch (axis 0)": scale
-        * (dy - dy.mean(axis=1, keepdims=True) - of_var),
+        "both the path through the mean and that through the variance are missing: x enters mu and var "
+        "too": neither_path,
+        "the means of your dx run over the features (axis 1); they should run over the batch (axis "
+        "0)": means_along_features,
+        "the mean of dy runs over the features (axis 1); it should run over the batch (axis 0)": mean_along_features,
         "the means of your dx are those of the whole array; each feature has its own: axis 0": (
             scale * (dy - dy.mean() - x_hat * (dy * x_hat).mean()),
             scale * (dy - dy.mean() - of_var),
@@ -189,15 +193,16 @@ def running(update: Any) -> str:
     swapped = (
         "decay and 1 - decay have changed places: decay is what is kept of the old (PyTorch's momentum is 1 - decay)"
     )
+    of_whole_array = decay * mean + (1 - decay) * x.mean()
+    corrected_mean = decay * mean + (1 - decay) * mu * m / (m - 1)
     of_mean = {
         swapped: (1 - decay) * mean + decay * mu,
         "this is the batch's mean alone; nothing of the old is kept": mu,
         "1 - decay is missing before the batch's mean": decay * mean + mu,
-        "this has the mean of the whole array; each feature has its own: axis 0": decay * mean
-        + (1 - decay) * x.mean(),
-        "m / (m - 1) belongs to the variance; a mean needs no correction": decay * mean
-        + (1 - decay) * mu * m / (m - 1),
+        "this has the mean of the whole array; each feature has its own: axis 0": of_whole_array,
+        "m / (m - 1) belongs to the variance; a mean needs no correction": corrected_mean,
     }
+    upside_down = decay * var + (1 - decay) * batch * (m - 1) / m
     of_var = {
         "the running variance takes the unbiased variance, times m / (m - 1); yours takes the batch's own, which is "
         "too small on average": decay * var + (1 - decay) * batch,
@@ -207,8 +212,7 @@ def running(update: Any) -> str:
             decay * var + (1 - decay) * np.sqrt(batch),
         ),
         "m / (m - 1) is there twice: ddof=1 has it already": decay * var + (1 - decay) * unbiased * m / (m - 1),
-        "m / (m - 1) is upside down: the batch's own variance is too small": decay * var
-        + (1 - decay) * batch * (m - 1) / m,
+        "m / (m - 1) is upside down: the batch's own variance is too small": upside_down,
         "this is the batch's variance alone; nothing of the old is kept": (unbiased, batch),
         "1 - decay is missing before the batch's variance": (decay * var + unbiased, decay * var + batch),
         "the batch's variance is taken around its own mean, not around running_mean": tuple(
@@ -233,6 +237,10 @@ def predict(predict: Any) -> str:
     layer = _layer(gamma, beta, eps)
     layer.state["running_mean"][...], layer.state["running_var"][...] = mean, var
     of_batch = gamma * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps) + beta
+    multiplied = gamma * (x - mean) * np.sqrt(var + eps) + beta
+    beta_scaled = gamma * ((x - mean) / np.sqrt(var + eps) + beta)
+    eps_outside = gamma * (x - mean) / (np.sqrt(var) + eps) + beta
+    only_normalized = (x - mean) / np.sqrt(var + eps)
     mistakes = {
         "you normalize by the batch's own statistics; at test time they are the running ones, whatever else is in the "
         "batch": (
@@ -243,20 +251,14 @@ def predict(predict: Any) -> str:
         "running_var is unbiased already: use it as it is": tuple(
             gamma * (x - mean) / np.sqrt(var * factor + eps) + beta for factor in (m / (m - 1), (m - 1) / m)
         ),
-        "x - running_mean is multiplied by the root; it should be divided by it": gamma
-        * (x - mean)
-        * np.sqrt(var + eps)
-        + beta,
+        "x - running_mean is multiplied by the root; it should be divided by it": multiplied,
         "beta is missing": gamma * (x - mean) / np.sqrt(var + eps),
         "gamma is missing": (x - mean) / np.sqrt(var + eps) + beta,
-        "this is gamma (x_hat + beta); beta is added after the scaling": gamma
-        * ((x - mean) / np.sqrt(var + eps) + beta),
+        "this is gamma (x_hat + beta); beta is added after the scaling": beta_scaled,
         "running_var is a variance: its root divides": gamma * (x - mean) / (var + eps) + beta,
         "eps is missing": gamma * (x - mean) / np.sqrt(var) + beta,
-        "eps stands outside the root; it is added to the variance, inside": gamma * (x - mean) / (np.sqrt(var) + eps)
-        + beta,
-        "gamma and beta are missing: they were learned, and are used at test time too": (x - mean)
-        / np.sqrt(var + eps),
+        "eps stands outside the root; it is added to the variance, inside": eps_outside,
+        "gamma and beta are missing: they were learned, and are used at test time too": only_normalized,
         "running_mean is not subtracted": gamma * x / np.sqrt(var + eps) + beta,
     }
     others = {"gamma": gamma, "beta": beta, "running_mean": mean, "running_var": var, "eps": eps}

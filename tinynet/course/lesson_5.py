@@ -19,26 +19,21 @@ def he_std(std: Any) -> str:
     """Check ``std(fan_in, fan_out)``: the standard deviation of He's weights, and measure what it does."""
     fan_in, fan_out = 250, 200
     weight = tn.initializers.get("he_normal")(np.random.default_rng(1), fan_in, fan_out)
+    lecun, half, bound = np.sqrt(1 / fan_in), np.sqrt(1 / (2 * fan_in)), np.sqrt(6 / fan_in)
+    glorot = np.sqrt(2 / (fan_in + fan_out))
     mistakes = {
-        "this is LeCun's, 1 / fan_in for the variance; a ReLU halves the mean square, so twice as much is needed": (
-            np.sqrt(1 / fan_in)
-        ),
+        "this is LeCun's, 1 / fan_in for the variance; a ReLU halves the mean square, so twice as much "
+        "is needed": lecun,
         "2 / fan_in is the variance; the standard deviation is its root": 2 / fan_in,
-        "this is half of LeCun's variance; a ReLU halves the mean square, so twice as much is needed": np.sqrt(
-            1 / (2 * fan_in)
-        ),
-        "sqrt(6 / fan_in) is the bound of a uniform distribution; the standard deviation is asked for": np.sqrt(
-            6 / fan_in
-        ),
+        "this is half of LeCun's variance; a ReLU halves the mean square, so twice as much is needed": half,
+        "sqrt(6 / fan_in) is the bound of a uniform distribution; the standard deviation is asked for": bound,
         "fan_in divides: the more terms are added up, the smaller each must be": (
             np.sqrt(2 * fan_in),
             np.sqrt(fan_in / 2),
         ),
         f"this is for layers of 100; go by the arguments, fan_in is {fan_in} here": np.sqrt(2 / 100),
         "this takes fan_out; forward, a unit adds up fan_in terms": np.sqrt(2 / fan_out),
-        "this is Glorot's, a mean of both directions and without the ReLU's factor of 2": np.sqrt(
-            2 / (fan_in + fan_out)
-        ),
+        "this is Glorot's, a mean of both directions and without the ReLU's factor of 2": glorot,
         "2 and fan_in belong under the root together: sqrt(2 / fan_in)": (
             np.sqrt(2) / fan_in,
             2 / np.sqrt(fan_in),
@@ -72,6 +67,7 @@ def best_rate(best: Any) -> str:
         of_column["the mean of a column with a nan is nan, and argmax takes a nan for the largest: put 0 there"] = lost
     elif np.array_equal(column, lost) and np.array_equal(score, median[lost]):
         of_column["a median does not notice that one run of three diverged: take the mean"] = lost
+    luckiest = int(zeros.max(axis=0).argmax())
     of_column |= {
         "columns are counted from 0": right + 1,
         "this is the number of a row, a seed: the mean runs over the seeds, axis 0": int(zeros.mean(axis=1).argmax()),
@@ -81,9 +77,7 @@ def best_rate(best: Any) -> str:
         ),
         "you left the diverged run out of the mean, and took a learning rate at which a run in three is lost: "
         "count it as 0": int(dropped.argmax()),
-        "you took the best single run; one lucky seed decides, so take the mean over the seeds": int(
-            zeros.max(axis=0).argmax()
-        ),
+        "you took the best single run; one lucky seed decides, so take the mean over the seeds": luckiest,
     }
     compare("the column", column, right, of_column, reference="the largest mean")
     of_score = {

@@ -16,21 +16,20 @@ def layers_until(layers: Any) -> str:
     """Check ``layers(rate, factor)``: layers until the gradient, not its square, has grown by ``factor``."""
     rate, factor = 1.5, 1000.0
     expected = 2 * np.log(factor) / np.log(rate)
+    half = expected / 2
+    over_rate = 2 * np.log(factor) / rate
+    without_rate = 2 * np.log(factor)
     mistakes = {
-        "the rate is that of the squared gradient: for the gradient itself it takes twice as many layers": expected
-        / 2,
+        "the rate is that of the squared gradient: for the gradient itself it takes twice as many layers": half,
         "the other way round: the rate belongs to the square, so twice as many layers, not half": expected / 4,
         "this divides by the rate; the growth is a power, so divide by its logarithm": np.log(factor) / rate,
-        "this divides by the rate; the growth is a power, so divide by its logarithm, and mind the square": (
-            2 * np.log(factor) / rate
-        ),
+        "this divides by the rate; the growth is a power, so divide by its logarithm, and mind the square": over_rate,
         "no division by the rate gives it; the growth is a power, so take logarithms": (
             factor / rate,
             factor**2 / rate,
         ),
-        "the logarithm of the rate is missing: rate ** layers = factor ** 2, take logarithms of both sides": (
-            2 * np.log(factor)
-        ),
+        "the logarithm of the rate is missing: rate ** layers = factor ** 2, take logarithms of both "
+        "sides": without_rate,
         "divide one logarithm by the other; this is the logarithm of the quotient": 2 * np.log(factor / rate),
         "the quotient is upside down: a larger factor takes more layers": np.log(rate) / (2 * np.log(factor)),
         "the answer is rounded; leave it as it comes": (np.ceil(expected), np.floor(expected)),
@@ -71,44 +70,35 @@ def layer_norm(forward: Any) -> str:
     var = (centred**2).mean(axis=1, keepdims=True)
     x_hat = centred / np.sqrt(var + eps)
     along = x - x.mean(axis=1)
+    batch_norm = gamma * (x - x.mean(axis=0)) / np.sqrt(x.var(axis=0) + eps) + beta
+    unbiased = gamma * centred / np.sqrt(x.var(axis=1, ddof=1, keepdims=True) + eps) + beta
+    mixed_means = gamma * along / np.sqrt(x.var(axis=1) + eps) + beta
+    mixed_variances = gamma * centred / np.sqrt(x.var(axis=1) + eps) + beta
+    eps_outside = gamma * centred / (np.sqrt(var) + eps) + beta
+    by_examples = gamma[:, None] * x_hat + beta[:, None]
+    of_whole_array = gamma * (x - x.mean()) / np.sqrt(x.var() + eps) + beta
     mistakes = {
-        "this is batch norm: the mean runs over the batch (axis 0), it should run over the features (axis 1)": gamma
-        * (x - x.mean(axis=0))
-        / np.sqrt(x.var(axis=0) + eps)
-        + beta,
-        "you divided by features - 1; the variance divides by the number of features": gamma
-        * centred
-        / np.sqrt(x.var(axis=1, ddof=1, keepdims=True) + eps)
-        + beta,
-        "the means of the examples meet the features: shape (m,) spreads over the columns; use keepdims=True": gamma
-        * along
-        / np.sqrt(x.var(axis=1) + eps)
-        + beta,
+        "this is batch norm: the mean runs over the batch (axis 0), it should run over the features "
+        "(axis 1)": batch_norm,
+        "you divided by features - 1; the variance divides by the number of features": unbiased,
+        "the means of the examples meet the features: shape (m,) spreads over the columns; use "
+        "keepdims=True": mixed_means,
         "one of mean and variance runs over the batch (axis 0); both run over the features (axis 1)": (
             gamma * (x - x.mean(axis=0)) / np.sqrt(var + eps) + beta,
             gamma * centred / np.sqrt(x.var(axis=0) + eps) + beta,
         ),
-        "the variances of the examples meet the features: use keepdims=True there too": gamma
-        * centred
-        / np.sqrt(x.var(axis=1) + eps)
-        + beta,
+        "the variances of the examples meet the features: use keepdims=True there too": mixed_variances,
         "gamma and beta have changed places": beta * x_hat + gamma,
         "x - mu is multiplied by the root; it should be divided by it": gamma * centred * np.sqrt(var + eps) + beta,
-        "eps stands outside the root; it is added to the variance, inside": gamma * centred / (np.sqrt(var) + eps)
-        + beta,
+        "eps stands outside the root; it is added to the variance, inside": eps_outside,
         "eps is missing": gamma * centred / np.sqrt(var) + beta,
         "gamma and beta are missing": x_hat,
         "beta is missing": gamma * x_hat,
         "gamma is missing": x_hat + beta,
-        "gamma and beta belong to the features, so they spread over the rows as they are: no reshaping": gamma[:, None]
-        * x_hat
-        + beta[:, None],
+        "gamma and beta belong to the features, so they spread over the rows as they are: no reshaping": by_examples,
         "the mean is not subtracted": gamma * x / np.sqrt(var + eps) + beta,
         "the root is missing: x - mu is divided by the variance": gamma * centred / (var + eps) + beta,
-        "mean and variance are taken over the whole array; each example has its own: axis 1": gamma
-        * (x - x.mean())
-        / np.sqrt(x.var() + eps)
-        + beta,
+        "mean and variance are taken over the whole array; each example has its own: axis 1": of_whole_array,
     }
     given = call(forward, x=x, gamma=gamma, beta=beta, eps=eps)
     compare("y", given, layer.forward(x), mistakes, reference="tn.LayerNorm", shape=("batch", "features"))

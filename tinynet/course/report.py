@@ -55,7 +55,7 @@ def call(function: Any, **arguments: Any) -> Any:
     if blank(function):
         raise NotDone("give the check your function")
     if not callable(function):
-        raise Wrong(f"the check takes your function itself, not {brief(function)}")
+        raise Wrong(f"the check takes your function itself, not {described(function)}")
     _check_arguments(function, list(arguments))
     given = {name: value.copy() if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
     try:
@@ -123,7 +123,7 @@ def parts(result: Any, *names: str) -> list[Any]:
     if blank(result):
         raise NotDone(f"return {meant}")
     if not isinstance(result, tuple | list) or len(result) != len(names):
-        got = f"{len(result)} values" if isinstance(result, tuple | list) else brief(result)
+        got = f"{len(result)} values" if isinstance(result, tuple | list) else described(result)
         raise Wrong(f"return {len(names)} values, {meant}; yours returned {got}")
     open_ = [name for name, value in zip(names, result, strict=True) if blank(value)]
     if open_:
@@ -136,12 +136,12 @@ def blank(value: object) -> bool:
     return value is None or value is ...
 
 
-def brief(value: object) -> str:
+def described(value: object) -> str:
     """Return an object in a few words."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if isinstance(value, list | tuple) and any(isinstance(part, np.ndarray) for part in value):
-        return f"a {type(value).__name__} of {', '.join(map(brief, value))}"
+        return f"a {type(value).__name__} of {', '.join(map(described, value))}"
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -161,7 +161,7 @@ def prediction(guess: Any, measured: float, what: str) -> None:
     if blank(guess):
         print("you wrote down no prediction")
     elif isinstance(guess, bool) or not isinstance(guess, int | float):
-        print(f"a prediction is one number, yours is {brief(guess)}")
+        print(f"a prediction is one number, yours is {described(guess)}")
     elif guess == measured or not guess * measured > 0:
         print(f"you predicted {guess:.3g}, a difference of {abs(guess - measured):.3g}")
     else:

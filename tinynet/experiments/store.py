@@ -26,6 +26,7 @@ HARMLESS = {
     "__main__.py",
     "callbacks",
     "cli",
+    "convergence",
     "course",
     "errors.py",
     "experiments",  # but for SHARED and the settings' own module
