@@ -48,6 +48,11 @@ def test_one_slow_step_among_fast_ones_does_not_send_it_back_to_one_thread():
     assert mean_time(20_000, lambda step: 2.0 if rng.random() < 0.04 else 0.55) < 0.72  # 0.61, if it never went back
 
 
+def test_a_quarter_of_slower_steps_does_not_either():
+    rng = random.Random(3)
+    assert mean_time(20_000, lambda step: 1.3 if rng.random() < 0.25 else 0.55) < 0.85  # 0.74, if it never went back
+
+
 @pytest.mark.parametrize("first", [1.9, 3.0])
 def test_threads_that_have_to_wake_up_first_are_not_judged_by_that(first):
     one, woken, total = Pace(lambda: True), 0, 0.0
