@@ -42,7 +42,7 @@ def _compare(args: argparse.Namespace) -> int:
     # at 500 steps, 50 evaluations on 10,000 examples would take half of the time
     base = settings(args, 500, records=20) if args.quick else settings(args, args.steps or 5000)
     files.writable_folder(args.out)
-    from tinynet.experiments import compare, results  # loads matplotlib: only once the arguments are right
+    from tinynet.experiments import compare, results
 
     asked = compare.identity(base, args.norm, args.seeds)
     out = files.writable_folder(results.place(args.out, asked))

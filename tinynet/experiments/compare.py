@@ -7,10 +7,9 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.experiments.arms import (
@@ -31,6 +30,9 @@ from tinynet.experiments.runner import run_all
 from tinynet.experiments.runs import RunSettings
 from tinynet.probes import Probe
 from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TARGETS = (0.90, 0.95)
 

@@ -8,10 +8,9 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.datasets import Dataset
@@ -26,6 +25,9 @@ from tinynet.layers import BatchNorm, Dense, Layer, LayerNorm, make_activation
 from tinynet.network import Sequential
 from tinynet.training import Callback, Run
 from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 RATES = SMALL, LARGE = 0.01, 1.0  # learning rates: the plain network trains slowly at the one, not at all at the other
 REFERENCES = ("none", "batch norm")

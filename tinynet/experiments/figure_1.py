@@ -7,10 +7,9 @@ import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.datasets import Dataset
@@ -25,6 +24,9 @@ from tinynet.experiments.runs import RunSettings
 from tinynet.layers import Activation
 from tinynet.training import Callback, Run
 from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PERCENTILES = (15, 50, 85)
 WATCHED = 1000  # test images over which the percentiles are taken

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.experiments.arms import Result, accuracy, rows_by_seed
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 T = TypeVar("T")
 Lines = Mapping[str, tuple[Sequence[float], Any]]  # of each arm x, and a row of y a run
 Crosses = dict[str, tuple[list[float], list[float]]]
+
+
+def _empty() -> Figure:
+    from matplotlib.figure import Figure  # only when something is drawn: loading it takes long
+
+    return Figure()
 
 
 def drawn(figures: Mapping[str, Figure]) -> dict[str, Figure]:
@@ -24,7 +32,7 @@ def drawn(figures: Mapping[str, Figure]) -> dict[str, Figure]:
 def figure_of(draw: Callable[..., object], arms: Mapping[str, Any], **how: Any) -> Figure:
     """Return a figure of what one of `tinynet.plots`' functions draws."""
     if not arms:
-        return Figure()
+        return _empty()
     figure, (ax,) = plots.figure()
     draw(arms, ax, **how)
     return figure
@@ -32,7 +40,7 @@ def figure_of(draw: Callable[..., object], arms: Mapping[str, Any], **how: Any) 
 
 def beside(panels: Mapping[str, T], draw: Callable[..., object]) -> Figure:
     """Return a figure of what ``draw(panel, ax, title=...)`` draws of each panel, side by side under their names."""
-    figure, axes = plots.figure(columns=len(panels)) if panels else (Figure(), [])
+    figure, axes = plots.figure(columns=len(panels)) if panels else (_empty(), [])
     for ax, (title, panel) in zip(axes, panels.items(), strict=True):
         draw(panel, ax, title=title)
         ax.label_outer()
@@ -50,7 +58,7 @@ def lines(arms: Lines, *, ticks: Sequence[float] = (), crosses: Crosses | None =
     """Return a figure of `tinynet.plots.lines_with_bands` of the arms with runs; with ``ticks``, at those x only."""
     arms = {name: (x, np.array(rows)) for name, (x, rows) in arms.items() if len(rows)}
     if not arms and not crosses:
-        return Figure()
+        return _empty()
     figure, (ax,) = plots.figure()
     plots.lines_with_bands(arms, ax, crosses=crosses, **how)
     if ticks:

@@ -7,11 +7,9 @@ import math
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.experiments.arms import ARMS, Results, accuracy, by_seed, counted, decide, diverged, in_words, select
@@ -20,6 +18,10 @@ from tinynet.experiments.figures import accuracy_over, beside, drawn, figure_of
 from tinynet.experiments.runs import NetworkSettings, RunSettings
 from tinynet.experiments.store import Settings
 from tinynet.layers import Activation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 SMALLEST, LARGEST = 1e-4, 5.0
 QUICK_SCALES = 13

@@ -7,10 +7,9 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinynet.experiments.arms import (
     ARMS,
@@ -32,6 +31,9 @@ from tinynet.experiments.arms import (
 from tinynet.experiments.experiment import Experiment, Verdict
 from tinynet.experiments.figures import accuracy_over, drawn, lines
 from tinynet.experiments.runs import NetworkSettings, RunSettings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 DEPTH = 5  # of the curve and the headline ratio
 HIGHEST, COARSE, HALVINGS = 2.0, 0.5, 4  # powers of ten: 100, down in half decades, then to a factor of 1.075

@@ -8,10 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinynet.experiments.arms import Results, by_value, decide, in_words, rows_by_seed
 from tinynet.experiments.experiment import Experiment, Verdict
@@ -20,6 +19,9 @@ from tinynet.experiments.runs import NetworkSettings
 from tinynet.models import mlp
 from tinynet.network import Network
 from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INPUTS, CLASSES = 784, 10
 NETWORKS = ("plain", "batch norm", "folded")

@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from tinynet import plots
 from tinynet.evaluation import evaluate
@@ -17,6 +15,9 @@ from tinynet.experiments.figures import figure_of, lines
 from tinynet.experiments.runs import RunSettings
 from tinynet.training import Callback, Run
 from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXAMPLES = 1000  # training examples: few enough to be learned by heart
 SMALL, WHOLE = 20, EXAMPLES  # batch sizes: mean and variance of 20 examples are noisy, those of all have no noise

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinynet.datasets import Dataset
 from tinynet.evaluation import evaluate
@@ -20,6 +19,9 @@ from tinynet.layers import BatchNorm
 from tinynet.network import Network
 from tinynet.training import Callback, Run
 from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 SEEDS = 3
 STEPS = {True: [100, 600], False: [100, 1000, 10_000]}

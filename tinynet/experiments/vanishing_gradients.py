@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from tinynet import plots
 from tinynet.experiments.arms import ARMS, Results, by_arm, by_step, by_value, decide, in_words, paired, rows_by_seed
@@ -17,6 +16,9 @@ from tinynet.experiments.figures import drawn, figure_of, lines
 from tinynet.experiments.gradients import GradientSettings, MeanFieldSettings, mean_field_rate, vanishing_index
 from tinynet.experiments.runs import RunSettings
 from tinynet.typing import Array
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BATCH = 60
 NETWORKS = [("sigmoid", "lecun_normal"), ("tanh", "lecun_normal"), ("relu", "lecun_normal"), ("relu", "he_normal")]
