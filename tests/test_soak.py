@@ -59,13 +59,13 @@ def test_a_network_that_is_dropped_is_gone_at_once_without_the_garbage_collector
 
 
 @pytest.mark.slow
-def test_four_hundred_networks_built_trained_for_a_step_and_dropped_leave_nothing():
+def test_a_thousand_networks_built_trained_for_a_step_and_dropped_leave_nothing():
     for seed in range(20):  # what is loaded and cached once
         trained(seed)
     left = []
     tracemalloc.start()
     try:
-        for hundred in range(4):
+        for hundred in range(10):
             before = tracemalloc.get_traced_memory()[0]
             for seed in range(100):
                 trained(100 * hundred + seed)
