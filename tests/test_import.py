@@ -94,3 +94,16 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         tn.Adam  # noqa: B018
     assert not hasattr(tn, "_private")
     assert tn.plots.curves, "a file of the package is there without an import of its own"
+
+
+def test_a_library_that_a_kernel_needs_is_named_when_it_is_missing_and_an_unknown_kernel_is_no_attribute() -> None:
+    code = (
+        "import sys; sys.modules['numba'] = None\nfrom tinynet import kernels\n"
+        "for name in ('dense', 'no_such'):\n"
+        "    try: getattr(kernels, name)\n"
+        "    except Exception as error: print(type(error).__name__, error)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    missing, unknown = run.stdout.splitlines()
+    assert missing.startswith("ModuleNotFoundError import of numba halted")
+    assert unknown == "AttributeError module 'tinynet.kernels' has no attribute 'no_such'"

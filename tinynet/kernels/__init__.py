@@ -15,5 +15,7 @@ from types import ModuleType
 def __getattr__(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"tinynet.kernels.{name}")
-    except ModuleNotFoundError:
+    except ModuleNotFoundError as error:
+        if error.name != f"tinynet.kernels.{name}":  # what the file imports is missing, not the file
+            raise
         raise AttributeError(f"module 'tinynet.kernels' has no attribute {name!r}") from None
