@@ -11,7 +11,8 @@ import pytest
 from matplotlib.axes import Axes
 
 import tinynet as tn
-from tinynet import cli
+from tinynet import cli, convergence
+from tinynet.cli import plot
 from tinynet.convergence import arms
 
 SMALL = ["--depth", "2", "--width", "8", "--batch-size", "20"]
@@ -206,6 +207,11 @@ def test_where_no_run_has_an_accuracy_the_loss_is_drawn(tmp_path: Path, monkeypa
     saved("c.csv")
     ax = drawn(monkeypatch, "a.csv", "c.csv")
     assert (ax.get_ylabel(), legend(ax)) == ("loss (validation data)", ["a", "c"])
+
+
+def test_the_options_choices_are_those_of_the_library() -> None:
+    assert [name.replace("-", " ") for name in plot.BANDS] == [*convergence.BANDS]
+    assert plot.UNITS == convergence.UNITS
 
 
 def test_what_is_no_run_is_refused_in_one_line(

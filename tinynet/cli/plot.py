@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tinynet.convergence import Arms
 
 FORMATS = (".png", ".svg", ".pdf")
+# as tinynet.convergence has them, which loads matplotlib; a test holds them together
 BANDS = ("all", "quartiles", "standard-error", "bootstrap", "none")
 UNITS = ("step", "epoch", "examples", "seconds")
 

@@ -2,7 +2,8 @@
 
 from tinynet.convergence.align import Aligned, align, smoothed
 from tinynet.convergence.arms import Arms, gather
-from tinynet.convergence.draw import BANDS, draw
+from tinynet.convergence.bands import BANDS
+from tinynet.convergence.draw import draw
 from tinynet.convergence.logs import UNITS, Curve, Log
 from tinynet.convergence.metrics import choose, meaning, pick
 from tinynet.convergence.read import read

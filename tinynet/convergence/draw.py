@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, PercentFormatter
 
 from tinynet.convergence.align import align, smoothed
+from tinynet.convergence.bands import BANDS, Band
 from tinynet.convergence.logs import Curve, Log, Unit
 from tinynet.convergence.metrics import Chosen, choose, meaning, pick
 from tinynet.errors import InputError
-from tinynet.plots.style import COLORS, LINES, axes_or_new, styled
+from tinynet.plots.style import COLORS, FEW, LINES, axes_or_new, say, shown, styled
 from tinynet.settings import number
 from tinynet.typing import Array
 
-Band = Literal["all", "quartiles", "standard error", "bootstrap", "none"]
-BANDS: tuple[Band, ...] = get_args(Band)
-WORDS: dict[Band, str] = {  # what the line and the band are, for the legend
-    "all": "line: median, band: all runs",
-    "quartiles": "line: median, band: quartiles of the runs",
-    "standard error": "line: mean, band: mean ± standard error",
-    "bootstrap": "line: mean, band: 95 % bootstrap interval of the mean",
-    "none": "line: median",
-}
 AXES: dict[Unit, str] = {
     "step": "step (one update each)",
     "epoch": "epoch (passes over the training data)",
     "examples": "examples seen",
     "seconds": "seconds since the training began",
 }
-RESAMPLES = 2000  # of the runs, for the bootstrap
-FEW = 30  # values: up to so many have a mark each
 MANY = 8  # lines: the legend of more would hide them, and stands beside the axes
 
 
@@ -106,7 +96,7 @@ def draw(
             drawn += [curve.values for curve in curves]
     _scale(ax, chosen, drawn, log=log or error, error=error)
     ax.set(title=title, **({} if ylim is None else {"ylim": ylim}))
-    said = [WORDS[band]] if max(map(len, arms.values())) > 1 else []
+    said = [BANDS[band][0]] if max(map(len, arms.values())) > 1 else []
     said += [f"smoothed, weight {smooth:g}; thin: as measured"] if smooth else []
     said += ["interpolated between measured points"] if interpolated else []
     outside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.01, 1)}
@@ -143,7 +133,7 @@ def _arm(
     many = _how_many(len(logs), len(whole), len(lost))
     full = f"{label} ({many})" if many else label
     full = full.replace("$", r"\$")  # "$x$" would be a formula
-    style["label"] = f"\u200b{full}" if full.startswith("_") else full  # a legend leaves out what begins with "_"
+    style["label"] = shown(full)
     if aligned is None:
         ax.plot([], [], marker=mark if lost else "", **style)
         return False
@@ -151,7 +141,7 @@ def _arm(
     if len(x) == 0:
         ax.plot([], [], **style)
         return False
-    low, middle, high = BAND[band](rows)
+    low, middle, high = BANDS[band][1](rows)
     ax.plot(x, middle, marker="o" if max(map(len, whole)) <= FEW else "", markersize=5, **style)
     if len(rows) > 1 and band != "none":
         ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
@@ -166,37 +156,6 @@ def _how_many(runs: int, whole: int, lost: int) -> str:
     return ", ".join(words)
 
 
-def _all(rows: Array) -> tuple[Array, Array, Array]:
-    return rows.min(axis=0), np.median(rows, axis=0), rows.max(axis=0)
-
-
-def _quartiles(rows: Array) -> tuple[Array, Array, Array]:
-    low, middle, high = np.quantile(rows, [0.25, 0.5, 0.75], axis=0)
-    return low, middle, high
-
-
-def _standard_error(rows: Array) -> tuple[Array, Array, Array]:
-    mean = rows.mean(axis=0)
-    error = rows.std(axis=0, ddof=1) / np.sqrt(len(rows)) if len(rows) > 1 else np.zeros_like(mean)
-    return mean - error, mean, mean + error
-
-
-def _bootstrap(rows: Array) -> tuple[Array, Array, Array]:
-    """Return the 2.5 % and 97.5 % quantiles of the means of runs drawn again with replacement, the same at every x."""
-    again = np.random.default_rng(0).multinomial(len(rows), [1 / len(rows)] * len(rows), RESAMPLES) / len(rows)
-    low, high = np.quantile(again @ rows, [0.025, 0.975], axis=0)
-    return low, rows.mean(axis=0), high
-
-
-BAND: dict[Band, Callable[[Array], tuple[Array, Array, Array]]] = {
-    "all": _all,
-    "quartiles": _quartiles,
-    "standard error": _standard_error,
-    "bootstrap": _bootstrap,
-    "none": _all,
-}
-
-
 def _scale(ax: Axes, chosen: Chosen, drawn: Sequence[Array], *, log: bool, error: bool) -> None:
     """Name the axes and set their scales, which fit what is drawn."""
     quantity = meaning(chosen.metric).quantity
@@ -208,8 +167,7 @@ def _scale(ax: Axes, chosen: Chosen, drawn: Sequence[Array], *, log: bool, error
     values = np.concatenate(drawn)
     values = values[np.isfinite(values) & ((values > 0) | (not log))]
     if not len(values):
-        style: Any = {"ha": "center", "va": "center", "transform": ax.transAxes, "parse_math": False}
-        ax.text(0.5, 0.5, f"no {name}{' above zero' if log else ''} to draw", **style)
+        say(ax, f"no {name}{' above zero' if log else ''} to draw")
     elif log:
         ax.set_yscale("log")
     if quantity == "accuracy":

@@ -11,12 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
-from tinynet.plots.style import COLORS, LINES, axes_or_new, styled
+from tinynet.plots.style import COLORS, FEW, LINES, axes_or_new, say, shown, styled
 from tinynet.typing import Array
 
-HALO = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}  # under text on lines
-FEW = 30  # records: up to so many have a mark each
-SHY = "\u200b"  # takes no room; put before a name that begins with "_", which a legend would leave out
 DECADES = 2  # losses that span more powers of ten have a log axis
 
 
@@ -40,7 +37,7 @@ def _band(ax: Axes, x: Sequence[float], rows: Array, k: int, label: str, *, log:
     low, middle, high = _spread(rows)
     color, mark = COLORS[k % len(COLORS)], "o" if len(x) == 1 else mark
     middle = positive(middle) if log else middle
-    ax.plot(x, middle, LINES[k % len(LINES)], color=color, marker=mark, label=_shown(label))
+    ax.plot(x, middle, LINES[k % len(LINES)], color=color, marker=mark, label=shown(label))
     if len(rows) > 1:
         ax.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
 
@@ -54,23 +51,12 @@ def _spread(rows: Array) -> tuple[Array, Array, Array]:
     return low, middle, high
 
 
-def _shown(name: str) -> str:
-    """Return the name as a label that is in the legend even if it begins with ``_``."""
-    return SHY + name if name.startswith("_") else name
-
-
-def _say(ax: Axes, text: str) -> None:
-    """Write in the middle of axes why nothing is drawn on them."""
-    style: Any = {"ha": "center", "va": "center", "bbox": HALO, "parse_math": False}
-    ax.text(0.5, 0.5, text, transform=ax.transAxes, **style)
-
-
 def _log(ax: Axes, *drawn: Array) -> None:
     """Make y a log axis if anything drawn is above zero, else write that nothing is."""
     if any((np.isfinite(values) & (np.asarray(values) > 0)).any() for values in drawn):
         ax.set_yscale("log")
         return
-    _say(ax, "nothing above zero to draw")
+    say(ax, "nothing above zero to draw")
     if ax.get_yscale() != "log":  # it is, if axes that share this scale have something to draw
         ax.set_yticks([])
 
@@ -85,7 +71,7 @@ def _crosses(ax: Axes, x: Sequence[float], y: Sequence[float], k: int, color: st
     """Draw the k-th kind of crosses: upright or not, full or hollow."""
     fill = color if k % 4 < 2 else "white"
     style: Any = {"color": color, "markerfacecolor": fill, "markersize": 14, "clip_on": False}
-    ax.plot(x, y, "XP"[k % 2], label=_shown(label), zorder=3, **style)
+    ax.plot(x, y, "XP"[k % 2], label=shown(label), zorder=3, **style)
 
 
 def _band_note(runs: int, *, missing: bool = False) -> str:
@@ -137,7 +123,7 @@ def curves(
         if steps:
             _band(ax, steps, np.array([[points[step] for step in steps] for points in whole]), k, label)
         elif whole:
-            ax.plot([], [], label=_shown(label), **style)
+            ax.plot([], [], label=shown(label), **style)
         lost = [(h, points) for h, points in zip(histories, measured, strict=True) if h.diverged]
         for _, points in lost:
             ax.plot([*points], [*points.values()], alpha=0.6, **style)
@@ -149,7 +135,7 @@ def curves(
         if len(whole) + len(lost) < len(histories):
             without = len(histories) - len(whole) - len(lost)
             which = "" if without == len(histories) else f"{without} of {len(histories)} runs have "
-            ax.plot([], [], label=_shown(f"{name}: {which}no {measure}"), **style)
+            ax.plot([], [], label=shown(f"{name}: {which}no {measure}"), **style)
     known = {"validation_accuracy": "test accuracy", "validation_loss": "validation loss"}
     ax.set(ylabel=known.get(column, "training loss"), title=title)
     return _over_steps(ax, measure, drawn, [step for runs in arms.values() for h in runs for step in h.steps])
@@ -174,7 +160,7 @@ def _over_steps(ax: Axes, measure: str, drawn: Sequence[float], steps: Sequence[
     else:
         _log_if_wide(ax, drawn)
     if not drawn:
-        _say(ax, f"no {ax.get_ylabel()} to draw")
+        say(ax, f"no {ax.get_ylabel()} to draw")
         ax.update_datalim([(step, 0.0) for step in steps], updatey=False)
     _legend(ax)
     return ax
@@ -367,7 +353,7 @@ def lines_with_bands(
     if logy:
         _log(ax, *drawn)
     for k, (label, (x, y)) in enumerate((theory or {}).items()):
-        ax.plot(x, y, LINES[(k + 1) % len(LINES)], color="black", linewidth=1.5, label=_shown(label))
+        ax.plot(x, y, LINES[(k + 1) % len(LINES)], color="black", linewidth=1.5, label=shown(label))
     colors: dict[str, str] = {}
     for k, (name, (x, rows)) in enumerate(arms.items()):
         colors[name] = COLORS[k % len(COLORS)]
@@ -378,7 +364,7 @@ def lines_with_bands(
             note = note.replace("line:", "point:").replace("band:", "bar:")
             style: Any = {"fmt": "os^D"[k % 4], "markersize": 10, "capsize": 6, "color": colors[name]}
             bars = [(middle - low).tolist(), (high - middle).tolist()]
-            ax.errorbar(x, middle, bars, label=_shown(f"{name} ({note})"), **style)
+            ax.errorbar(x, middle, bars, label=shown(f"{name} ({note})"), **style)
         else:
             _band(ax, x, rows, k, f"{name} ({note})", log=logy, mark="o")
     for label, (x, y) in (crosses or {}).items():
@@ -386,7 +372,7 @@ def lines_with_bands(
         _crosses(ax, x, y, own or 0, "black" if own is None else COLORS[own % len(COLORS)], label)
     ax.set(xlabel=xlabel, ylabel=ylabel, title=title)
     if not logy and not crosses and not any(np.isfinite(values).any() for values in drawn):
-        _say(ax, f"no {ylabel} to draw")
+        say(ax, f"no {ylabel} to draw")
     _legend(ax)
     return ax
 
@@ -423,12 +409,12 @@ def dots(
             if gone := len(runs) - len(values):
                 where = np.full(gone, middle) + np.linspace(-0.12, 0.12, gone) * (gone > 1)
                 style: Any = {"color": color, "markersize": 12, "clip_on": False, "linestyle": ""}
-                style["label"] = "" if k in crossed else _shown(f"{kind}: diverged, no value")
+                style["label"] = "" if k in crossed else shown(f"{kind}: diverged, no value")
                 ax.plot(where, np.full(gone, 0.02), "XP"[k % 2], transform=ax.get_xaxis_transform(), **style)
                 crossed.add(k)
             if values:
                 x = middle + np.linspace(-0.12, 0.12, len(values)) * (len(values) > 1)
-                ax.plot(x, values, "os^D"[k % 4], color=color, alpha=0.7, markersize=10, label=_shown(label))
+                ax.plot(x, values, "os^D"[k % 4], color=color, alpha=0.7, markersize=10, label=shown(label))
                 ax.hlines(float(np.median(values)), middle - 0.3, middle + 0.3, color=color, linewidth=4)
                 label = ""
     ax.set_xticks(range(len(names)), [name.replace(", ", ",\n") for name in names], fontsize=13)
@@ -436,7 +422,7 @@ def dots(
     if percent:
         ax.yaxis.set_major_formatter(PercentFormatter(1.0))
     if not ax.get_legend_handles_labels()[0]:
-        _say(ax, f"no {ylabel} to draw")
+        say(ax, f"no {ylabel} to draw")
     _legend(ax)
     return ax
 

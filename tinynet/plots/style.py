@@ -33,6 +33,9 @@ STYLE: Any = {  # readable from the back of a room
     "svg.hashsalt": "tinynet",  # the same plot gives the same file
 }
 SIZE = (10.0, 6.0)
+HALO = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1}  # under text on lines
+FEW = 30  # values: a line with no more has a mark at each
+SHY = "\u200b"  # takes no room; put before a name that begins with "_", which a legend would leave out
 
 
 @contextmanager
@@ -100,3 +103,14 @@ def axes_or_new(ax: Axes | None, size: tuple[float, float] = SIZE) -> Axes:
 
     with styled():
         return plt.subplots(figsize=size, layout="constrained")[1]
+
+
+def shown(name: str) -> str:
+    """Return the name as a label that is in the legend even if it begins with ``_``."""
+    return SHY + name if name.startswith("_") else name
+
+
+def say(ax: Axes, text: str) -> None:
+    """Write in the middle of axes why nothing is drawn on them."""
+    style: Any = {"ha": "center", "va": "center", "bbox": HALO, "parse_math": False}
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, **style)
