@@ -66,6 +66,11 @@ def copy(folder: Path, new: dict[str, str], changes: dict[str, list[str]]) -> No
     for name, text in new.items():
         assert not (folder / name).exists()
         (folder / name).write_text(text, encoding="utf-8")
+    apply(folder, changes)
+
+
+def apply(folder: Path, changes: dict[str, list[str]]) -> None:
+    """Make the page's changes to files that are there."""
     for name, change in changes.items():
         path = folder / name
         path.write_text(changed(path.read_text(encoding="utf-8"), change), encoding="utf-8")
@@ -99,9 +104,7 @@ def test_the_pages_steps_without_compiled_kernels_are_enough_for_the_contract(tm
 @pytest.mark.slow
 def test_all_of_the_pages_steps_are_enough_for_every_test_that_tries_all_layers(tmp_path: Path) -> None:
     copy(tmp_path, NEW | new_files(OWN_KERNELS), CHANGES)
-    for name, change in changed_files(OWN_KERNELS).items():
-        path = tmp_path / name
-        path.write_text(changed(path.read_text(encoding="utf-8"), change), encoding="utf-8")
+    apply(tmp_path, changed_files(OWN_KERNELS))
     process = run(tmp_path, "-k", THOSE, *(f"tests/{name}" for name in FOUND_BY))
     assert process.returncode == 0, process.stdout[-4000:] + process.stderr
     for test in (

@@ -68,7 +68,7 @@ class History:
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the lists that have an entry for each record."""
-        return (*COLUMNS, "seconds") if self.seconds else COLUMNS
+        return LISTS if self.seconds else COLUMNS
 
     def steps_to(self, accuracy: float) -> int | None:
         """Return the first recorded step with at least this validation accuracy, or None if there is none.
@@ -116,7 +116,7 @@ class History:
 
         A spreadsheet may write a byte-order mark, ``1E-05``, nothing for nan, and semicolons with decimal commas.
         """
-        content: dict[str, list[int | float | str]] = {name: [] for name in (*COLUMNS, "seconds")}
+        content: dict[str, list[int | float | str]] = {name: [] for name in LISTS}
         diverged = False
         table = files.read_text(path).removeprefix("\ufeff")
         semicolons = table.startswith(f"{COLUMNS[0]};")  # then commas are decimal points
@@ -158,13 +158,13 @@ class History:
         if not isinstance(content, dict) or content.keys() | {"seconds"} != {f.name for f in fields(cls)}:
             raise FileFormatError(f"{where}: not a history: its entries must be {', '.join(COLUMNS)}, diverged")
         content = {"seconds": []} | content  # there were histories without
-        if not all(isinstance(content[name], list) for name in (*COLUMNS, "seconds")):
-            raise FileFormatError(f"{where}: not a history: {', '.join(COLUMNS)}, seconds must be lists")
+        if not all(isinstance(content[name], list) for name in LISTS):
+            raise FileFormatError(f"{where}: not a history: {', '.join(LISTS)} must be lists")
         if not isinstance(content["diverged"], bool):
             raise FileFormatError(f"{where}: not a history: diverged must be true or false")
         try:
             steps = [_step(value) for value in content["steps"]]
-            columns = {name: [_number(value) for value in content[name]] for name in (*COLUMNS[1:], "seconds")}
+            columns = {name: [_number(value) for value in content[name]] for name in LISTS[1:]}
         except (TypeError, ValueError, OverflowError) as error:
             raise FileFormatError(f"{where}: not a history ({files.brief(error)})") from None
         history = cls(steps, **columns, diverged=content["diverged"])
@@ -185,8 +185,8 @@ class History:
         ----------
         name : {"steps", "train_loss", "validation_loss", "validation_accuracy", "lr", "seconds"}
         """
-        if not isinstance(name, str) or name not in (*COLUMNS, "seconds"):
-            raise unknown_name("column", name, (*COLUMNS, "seconds"))
+        if not isinstance(name, str) or name not in LISTS:
+            raise unknown_name("column", name, LISTS)
         column = getattr(self, name)
         without = not column or (self.diverged and name == "validation_accuracy")
         return math.nan if without else float(column[-1])
@@ -216,6 +216,7 @@ class History:
 
 
 COLUMNS = ("steps", "train_loss", "validation_loss", "validation_accuracy", "lr")
+LISTS = (*COLUMNS, "seconds")  # the last one is empty if there are no times
 
 NOT_FINITE = ("nan", "inf", "-inf")  # words in JSON, which has no such numbers
 PLAIN = re.compile(r"-?\d+(\.\d+)?([eE][-+]?\d+)?", re.ASCII)  # float() alone takes "2_3" for 23

@@ -9,6 +9,7 @@ import numpy as np
 from tinynet.convergence.logs import Unit
 from tinynet.typing import Array
 
+COMPLETED = "epochs from 0 became epochs completed"
 WALL_TIME = 1e8  # seconds since 1970 are more than this, and a training's are less: it would take three years
 
 
@@ -29,7 +30,7 @@ def epochs_completed(x: Mapping[str, dict[Unit, Array]], indices: bool) -> list[
             return []
     for at in x.values():
         at["epoch"] = at["epoch"] + 1
-    return ["epochs from 0 became epochs completed"]
+    return [COMPLETED]
 
 
 def parts_of_passes(x: Mapping[str, dict[Unit, Array]]) -> list[str]:

@@ -106,23 +106,20 @@ def _file(path: Path, name: str, x: str | None, y: str | None, progress: bool) -
         code = encoding(head)
         if code is None:
             raise FileFormatError(f"{name}: no log: neither text nor TensorBoard's events")
-        if not size or not head.decode(code, "replace").strip("\ufeff \t\r\n"):
+        start = head.decode(code, "replace").lstrip("\ufeff \t\r\n")
+        if not start:
             raise FileFormatError(f"{name}: empty")
         with files.opened(path) as (file, _):
             lines = Lines(file, name, code, advance)
             with lines.text:
-                return _text(path, name, lines, _start(head, code), x, y)
-
-
-def _start(head: bytes, code: str) -> str:
-    return head.decode(code, "replace").lstrip("\ufeff \t\r\n")
+                return _text(path, name, lines, start, x, y)
 
 
 def _text(path: Path, name: str, lines: Lines, start: str, x: str | None, y: str | None) -> list[Log]:
     if start.startswith(("{", "[")):
         if start[0] == "{" and _is_line(start):
             return columns.logs(json_lines(lines), x, y)
-        return [_narrowed(log, x, y, table=True) for log in documents.logs(_document(lines), name, x, y)]
+        return documents.logs(_document(lines), name, x, y)
     if start.startswith("<"):
         raise FileFormatError(f"{name}: no log: a page or a picture, in HTML or SVG")
     if metric_files.is_metric_file(start):
@@ -157,9 +154,9 @@ def _document(lines: Lines) -> Any:
     return files.parsed_json(text, lines.name)
 
 
-def _narrowed(log: Log, x: str | None, y: str | None, *, table: bool = False) -> Log:
-    """Return a log with the metrics and the unit asked for; a table's columns were picked while it was read."""
-    if table or (x is None and y is None):
+def _narrowed(log: Log, x: str | None, y: str | None) -> Log:
+    """Return a log with the metrics and the unit asked for, where there were no columns to pick while reading."""
+    if x is None and y is None:
         return log
     curves = dict(log.curves)
     if y is not None:

@@ -32,9 +32,7 @@ class Sweep:
     """What a sweep gave."""
 
     results: dict[Any, dict[str, Any]] = field(default_factory=dict)  # of every run that finished, now or before
-    failures: dict[Any, str] = field(
-        default_factory=dict
-    )  # the error of every run that raised one; the others went on
+    failures: dict[Any, str] = field(default_factory=dict)  # the error of every run that raised one
     ran: int = 0  # how many were not on disk already
     seconds: float = 0.0  # how long those took, all together
 
@@ -60,11 +58,8 @@ def attempt(settings: Settings, version: str | None = None) -> Outcome:
                 f"{__version__}, not {version[:8]}): install the same tinynet on every worker and start it again"
             )
         result = execute(settings)
-        return {
-            "result": result,
-            "made_by": made_by(),
-            "data": version_of_data(folder_of(settings)),
-        }  # as of after the run
+        data = version_of_data(folder_of(settings))  # as it is after the run
+        return {"result": result, "made_by": made_by(), "data": data}
     except Exception as error:
         return _message(error)
 

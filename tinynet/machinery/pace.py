@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 FIRST, MOST = 16, 4096  # how many times one thread does it before all are tried: at first, and at most
 LESS = 0.95  # the share of one thread's time up to which all threads stay
-ENOUGH, COST = 8, 0.03  # a trial ends after so many times, or when it has cost this share of the time before it
+ENOUGH, COST = 8, 0.03  # a trial is judged after so many times, or once it cost this share of the time before it
 WAKING, MUCH = 2, 4  # the first times on all, when some sleep, count only if one takes so many times as long
 
 

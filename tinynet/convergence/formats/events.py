@@ -10,13 +10,13 @@ from typing import Any
 
 from tinynet.convergence.gathering import Gathering
 from tinynet.convergence.logs import Curve, Log, Unit
+from tinynet.convergence.places import COMPLETED
 from tinynet.errors import FileFormatError, InputError
 from tinynet.files import brief
 
 FRAME = 16  # bytes around each record: its length, and two checksums
 METRIC_LIMIT = 10_000
 KERAS = re.compile(r"epoch_|batch_|evaluation_.*_vs_iterations|keras")
-EPOCHS = "epochs from 0 became epochs completed"
 
 
 def is_event_file(head: bytes) -> bool:
@@ -24,9 +24,7 @@ def is_event_file(head: bytes) -> bool:
     return b"brain.Event:" in head[12:64]
 
 
-def read(
-    paths: Sequence[Path], name: str, size: int, advance: Callable[[int], object], where: str | None = None
-) -> Log:
+def read(paths: Sequence[Path], name: str, size: int, advance: Callable[[int], object]) -> Log:
     """Read the event files of one run, in order.
 
     As TensorBoard does, a program that says that it was started again makes what it wrote before from that step on
@@ -36,13 +34,11 @@ def read(
     ----------
     paths : sequence of path
     name : str
-        The log's.
+        The log's, which messages begin with.
     size : int
         Bytes of all files together.
     advance : callable
         Called with the number of bytes read since.
-    where : str, optional
-        What to call the file in messages; the name if not given.
 
     Raises
     ------
@@ -51,33 +47,32 @@ def read(
     FileFormatError
         If a record is not an event, or there are no scalars.
     """
-    where = where or name
     try:
         from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
         from tensorboard.compat.proto import event_pb2
     except ImportError:
         raise InputError(
-            f"{where}: event files need one more package: pip install 'tinynet-lab[tensorboard]'"
+            f"{name}: event files need one more package: pip install 'tinynet-lab[tensorboard]'"
         ) from None
-    gathering = Gathering(where, ["step", "seconds"])
+    gathering = Gathering(name, ["step", "seconds"])
     kinds: dict[str, bool] = {}  # by tag, whether its tensors are scalars
     start: float | None = None
     whole, number = 0, 0
     for path in paths:
         fresh = True
-        for record in _records(RawEventFileLoader(str(path)), where):
+        for record in _records(RawEventFileLoader(str(path)), name):
             whole, number = whole + len(record) + FRAME, number + 1
             advance(len(record) + FRAME)
             try:
                 event = event_pb2.Event.FromString(record)
             except Exception as error:  # protobuf's own, whose class is in a package that tensorboard brings
-                raise FileFormatError(f"{where}: event {number} is damaged ({brief(error)})") from None
+                raise FileFormatError(f"{name}: event {number} is damaged ({brief(error)})") from None
             start = event.wall_time if start is None else start
             if event.HasField("session_log") and event.session_log.status == event.session_log.START:
                 gathering.begin_again(event.step)
             if values := dict(_scalars(event, kinds)):
                 if len(gathering.metrics) > METRIC_LIMIT:
-                    raise FileFormatError(f"{where}: more than {METRIC_LIMIT:,} tags")
+                    raise FileFormatError(f"{name}: more than {METRIC_LIMIT:,} tags")
                 at: dict[Unit, float] = {"step": float(event.step), "seconds": event.wall_time - start}
                 gathering.add(at, values, f"{path.name}, event {number}", again=fresh)
                 fresh = False
@@ -85,7 +80,7 @@ def read(
     if whole < size:
         notes.append(f"the last {size - whole:,} bytes are not whole events and were left out")
     if not gathering.metrics:
-        raise FileFormatError(f"{where}: {number} events, and no scalar among them")
+        raise FileFormatError(f"{name}: {number} events, and no scalar among them")
     return _by_epoch(gathering.log(name, "TensorBoard", notes=notes))
 
 
@@ -126,7 +121,7 @@ def _by_epoch(log: Log) -> Log:
         if name.startswith(EPOCH):
             x = {"epoch": x.pop("step") + 1, **x}
         curves[name.removeprefix(EPOCH)] = replace(curve, x=x)
-    return replace(log, program="Keras TensorBoard", curves=curves, notes=(*log.notes, EPOCHS))
+    return replace(log, program="Keras TensorBoard", curves=curves, notes=(*log.notes, COMPLETED))
 
 
 def joined(logs: Sequence[Log]) -> list[Log]:

@@ -13,10 +13,9 @@ from tinynet.convergence.logs import Log, Unit
 from tinynet.errors import FileFormatError, InputError
 from tinynet.history import COLUMNS, History
 
-UNITS: dict[str, Unit] = {"steps": "step", "epochs": "epoch", "examples": "examples", "seconds": "seconds"}
+UNITS: dict[str, Unit] = {"steps": "step", "seconds": "seconds"}  # by the history's name
 FIELDS = {field.name for field in dataclasses.fields(History)}
 NEEDED = {*COLUMNS, "diverged"}  # what all versions' histories have
-NAMES = {None: "plain", "batch": "batch norm", "layer": "layer norm"}
 
 
 def from_history(
@@ -29,7 +28,7 @@ def from_history(
     columns = {n: c for n, c in columns.items() if n != "seconds" or np.isfinite(c).all()}  # some may not be known
     places = {UNITS[column]: values for column, values in columns.items() if column in UNITS}
     metrics = {column: values for column, values in columns.items() if column not in UNITS}
-    gathering = Gathering(where, places or ["step"])
+    gathering = Gathering(where, places)
     for k in range(len(history.steps)):
         at = {unit: values[k] for unit, values in places.items()}
         gathering.add(at, {metric: values[k] for metric, values in metrics.items()}, f"record {k + 1}")
@@ -74,7 +73,7 @@ def _run(settings: Any, result: Any, where: str, name: str | None, program: str,
     seed, norm = settings.get("seed"), settings.get("norm")
     seed = seed if type(seed) is int else None
     if arm is None and "norm" in settings and isinstance(norm, str | None):
-        arm = NAMES.get(norm, f"{norm} norm")
+        arm = "plain" if norm is None else f"{norm} norm"
     history = History.from_dict({field: result[field] for field in FIELDS if field in result}, where)
     name = name or f"{where}: {arm}, seed {seed}"
     return from_history(history, where, name=name, program=program, arm=arm, seed=seed)
